@@ -1,96 +1,159 @@
-// Package ra is the registration authority: it decides what an account may
-// have, and carries orders and authorizations through their lives. It owns no
-// socket and no key.
 package ra
 
 import (
 	"context"
-	"net/netip"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cairn-ca/cairn/ca"
 	"github.com/cairn-ca/cairn/internal/acme"
+	"github.com/cairn-ca/cairn/sa"
+	"github.com/cairn-ca/cairn/va"
 )
 
-// Authority is the registration service. Its callers have authenticated the
-// account and parsed what the client sent; each method is one step of
-// RFC 8555. Errors that the client may see are *acme.Problem.
-type Authority interface {
-	// NewAccount creates an account or finds the one that has the key
-	// (RFC 8555 §7.3).
-	NewAccount(ctx context.Context, req NewAccount) (account acme.Account, created bool, err error)
-	UpdateAccount(ctx context.Context, req UpdateAccount) (acme.Account, error)
-	DeactivateAccount(ctx context.Context, account acme.ID) (acme.Account, error)
-	// ChangeKey is RFC 8555 §7.3.5.
-	ChangeKey(ctx context.Context, req ChangeKey) (acme.Account, error)
+// Config is what a registration authority works with. Every field is needed
+// unless its comment says otherwise.
+type Config struct {
+	Store sa.Store
+	VA    va.Authority
+	CA    ca.Authority
 
-	NewOrder(ctx context.Context, req NewOrder) (acme.Order, error)
-	// FinalizeOrder is RFC 8555 §7.4; it answers valid, or processing when
-	// issuing takes longer than the configured wait.
-	FinalizeOrder(ctx context.Context, req FinalizeOrder) (acme.Order, error)
+	Directories []Directory
+	// AccountURL is the URL of an account, byte for byte as wfe hands it out.
+	AccountURL func(directory string, account acme.ID) string
 
-	// RespondToChallenge starts the validation and waits a bounded time for
-	// its result (RFC 8555 §7.5.1).
-	RespondToChallenge(ctx context.Context, req RespondToChallenge) (acme.Authorization, error)
-	DeactivateAuthorization(ctx context.Context, account, authorization acme.ID) (acme.Authorization, error)
+	// AnswerWait is how long a request waits for the result of a validation
+	// or an issuance before it answers "processing". 0: not at all.
+	AnswerWait time.Duration
+	// TryTimeout bounds one validation try; the lease on the work lasts a
+	// little longer.
+	TryTimeout time.Duration
+	// Limits bounds what clients may ask for; the zero value sets no limit.
+	Limits Limits
 
-	// RevokeCertificate is RFC 8555 §7.6.
-	RevokeCertificate(ctx context.Context, req RevokeCertificate) error
+	Now     func() time.Time
+	Random  io.Reader
+	Logger  *slog.Logger
+	Audit   *slog.Logger
+	Metrics prometheus.Registerer // may be nil
 }
 
-// NewAccount asks for an account.
-type NewAccount struct {
-	Directory            string
-	Key                  acme.AccountKey
-	Contacts             []string
-	TermsOfServiceAgreed bool
-	OnlyReturnExisting   bool
-	Client               netip.Addr
+// Directory is what the registration authority must know of a directory
+// (RFC 8555 §7.1.1).
+type Directory struct {
+	Name string
+	// Profiles are the profiles that an order may name; the first is the
+	// default.
+	Profiles []Profile
+	// Challenges are the challenge types on offer, in the order in which
+	// clients see them.
+	Challenges []acme.ChallengeType
+	// TermsOfService is the URL of the terms that an account must agree to;
+	// empty: none.
+	TermsOfService string
+	// ExternalAccountRequired refuses accounts without an external account
+	// binding (RFC 8555 §7.3.4).
+	ExternalAccountRequired bool
+	Policy                  NamePolicy
+
+	// PendingLifetime is how long a client has to fulfil an order and its
+	// authorizations; ValidLifetime how long a valid authorization is relied
+	// on.
+	PendingLifetime, ValidLifetime time.Duration
+	// ReuseAuthorizations lets new orders rely on authorizations that the
+	// account has already.
+	ReuseAuthorizations bool
+	// Retries is how often a validation that may heal is tried again inside
+	// one attempt (RFC 8555 §8.2); RetryWait is the wait before the first
+	// retry, doubled for each further one.
+	Retries   int
+	RetryWait time.Duration
 }
 
-// UpdateAccount changes an account; nil fields stay.
-type UpdateAccount struct {
-	Account              acme.ID
-	Contacts             *[]string
-	TermsOfServiceAgreed bool
+// Profile is what newOrder must know of a certificate profile.
+type Profile struct {
+	Name string
+	// MaxNames bounds the identifiers of an order.
+	MaxNames int
+	// Identifiers are the types that the profile can certify.
+	Identifiers []acme.IdentifierType
+	// Validity is the longest validity period that may be asked for.
+	Validity time.Duration
 }
 
-// ChangeKey gives an account another key; wfe has verified both signatures.
-type ChangeKey struct {
-	Account acme.ID
-	OldKey  acme.AccountKey
-	NewKey  acme.AccountKey
+// RA is the registration authority. Its methods may be called concurrently.
+type RA struct {
+	Config
+	directories map[string]Directory
+	limits      *limiter
+	metrics     metrics
+	// owner names this process in the leases it holds.
+	owner string
+	// work are the validations under way, so that Run can wait for them.
+	work sync.WaitGroup
+	// stop ends waits inside validations; it is closed when Run returns.
+	base context.Context
+	stop context.CancelFunc
 }
 
-// NewOrder asks for an order.
-type NewOrder struct {
-	Account             acme.Account
-	Identifiers         []acme.Identifier
-	Profile             string // empty: the directory's default
-	NotBefore, NotAfter time.Time
-	Client              netip.Addr
+var _ Authority = (*RA)(nil)
+
+// New makes a registration authority. Validations run once Run does, and
+// before that as requests ask for them.
+func New(cfg Config) (*RA, error) {
+	if len(cfg.Directories) == 0 {
+		return nil, errors.New("a registration authority needs a directory")
+	}
+	id, err := acme.NewID(cfg.Now(), cfg.Random)
+	if err != nil {
+		return nil, err
+	}
+	r := &RA{
+		Config:      cfg,
+		directories: make(map[string]Directory, len(cfg.Directories)),
+		limits:      newLimiter(cfg.Limits, cfg.Now),
+		owner:       "ra " + id.String(),
+	}
+	r.base, r.stop = context.WithCancel(context.Background())
+	if r.metrics, err = newMetrics(cfg.Metrics); err != nil {
+		return nil, err
+	}
+	for _, d := range cfg.Directories {
+		if len(d.Profiles) == 0 || len(d.Challenges) == 0 {
+			return nil, fmt.Errorf("directory %q needs a profile and a challenge type", d.Name)
+		}
+		if _, twice := r.directories[d.Name]; twice {
+			return nil, fmt.Errorf("two directories are named %q", d.Name)
+		}
+		r.directories[d.Name] = d
+	}
+	return r, nil
 }
 
-// FinalizeOrder asks for the certificate of an order.
-type FinalizeOrder struct {
-	Account acme.Account
-	Order   acme.ID
-	CSR     []byte // PKCS#10, DER
+// directory finds a directory by its name. A name that is not configured is
+// an account's whose directory was removed.
+func (r *RA) directory(name string) (Directory, error) {
+	d, ok := r.directories[name]
+	if !ok {
+		return Directory{}, acme.NewProblem(acme.Unauthorized, "the directory %q of this account is no longer served", name)
+	}
+	return d, nil
 }
 
-// RespondToChallenge says that a challenge can be validated.
-type RespondToChallenge struct {
-	Account       acme.Account
-	Authorization acme.ID
-	Type          acme.ChallengeType
-	Response      []byte // the payload
-}
-
-// RevokeCertificate asks for a revocation. Either Account is set, or the
-// request was signed with the certificate's own key.
-type RevokeCertificate struct {
-	Directory string
-	Account   *acme.Account
-	ByKey     bool
-	DER       []byte
-	Reason    *acme.RevocationReason // nil: none given
+func (d Directory) profile(name string) (Profile, error) {
+	if name == "" {
+		return d.Profiles[0], nil
+	}
+	i := slices.IndexFunc(d.Profiles, func(p Profile) bool { return p.Name == name })
+	if i < 0 {
+		return Profile{}, acme.NewProblem(acme.InvalidProfile, "this directory has no profile of that name; its profiles are in the directory's meta object, and an order that names none gets %q", d.Profiles[0].Name)
+	}
+	return d.Profiles[i], nil
 }

@@ -48,6 +48,12 @@ func IDFromBytes(b []byte) (ID, error) {
 	return ID(b), nil
 }
 
+// Time is when the ID was made, to the millisecond.
+func (id ID) Time() time.Time {
+	ms := uint64(binary.BigEndian.Uint16(id[0:2]))<<32 | uint64(binary.BigEndian.Uint32(id[2:6]))
+	return time.UnixMilli(int64(ms)).UTC()
+}
+
 // String is the base64url form that URLs carry.
 func (id ID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 

@@ -1,0 +1,97 @@
+// Package ra is the registration authority: it decides what an account may
+// have, and carries orders and authorizations through their lives. It owns no
+// socket and no key.
+package ra
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/cairn-ca/cairn/internal/acme"
+)
+
+// Authority is the registration service. Its callers have authenticated the
+// account and parsed what the client sent; each method is one step of
+// RFC 8555. Errors that the client may see are *acme.Problem.
+type Authority interface {
+	// NewAccount creates an account or finds the one that has the key
+	// (RFC 8555 §7.3).
+	NewAccount(ctx context.Context, req NewAccount) (account acme.Account, created bool, err error)
+	UpdateAccount(ctx context.Context, req UpdateAccount) (acme.Account, error)
+	DeactivateAccount(ctx context.Context, account acme.ID) (acme.Account, error)
+	// ChangeKey is RFC 8555 §7.3.5.
+	ChangeKey(ctx context.Context, req ChangeKey) (acme.Account, error)
+
+	NewOrder(ctx context.Context, req NewOrder) (acme.Order, error)
+	// FinalizeOrder is RFC 8555 §7.4; it answers valid, or processing when
+	// issuing takes longer than the configured wait.
+	FinalizeOrder(ctx context.Context, req FinalizeOrder) (acme.Order, error)
+
+	// RespondToChallenge starts the validation and waits a bounded time for
+	// its result (RFC 8555 §7.5.1).
+	RespondToChallenge(ctx context.Context, req RespondToChallenge) (acme.Authorization, error)
+	DeactivateAuthorization(ctx context.Context, account, authorization acme.ID) (acme.Authorization, error)
+
+	// RevokeCertificate is RFC 8555 §7.6.
+	RevokeCertificate(ctx context.Context, req RevokeCertificate) error
+}
+
+// NewAccount asks for an account.
+type NewAccount struct {
+	Directory            string
+	Key                  acme.AccountKey
+	Contacts             []string
+	TermsOfServiceAgreed bool
+	OnlyReturnExisting   bool
+	// Client is the address that the request came from; invalid: unknown.
+	Client netip.Addr
+}
+
+// UpdateAccount changes an account; nil fields stay.
+type UpdateAccount struct {
+	Account              acme.Account
+	Contacts             *[]string
+	TermsOfServiceAgreed bool
+}
+
+// ChangeKey gives an account another key; wfe has verified both signatures.
+type ChangeKey struct {
+	Account acme.ID
+	OldKey  acme.AccountKey
+	NewKey  acme.AccountKey
+}
+
+// NewOrder asks for an order.
+type NewOrder struct {
+	Account             acme.Account
+	Identifiers         []acme.Identifier
+	Profile             string // empty: the directory's default
+	NotBefore, NotAfter time.Time
+	Client              netip.Addr
+}
+
+// FinalizeOrder asks for the certificate of an order.
+type FinalizeOrder struct {
+	Account acme.Account
+	Order   acme.ID
+	CSR     []byte // PKCS#10, DER
+}
+
+// RespondToChallenge says that a challenge can be validated.
+type RespondToChallenge struct {
+	Account       acme.Account
+	Authorization acme.ID
+	Type          acme.ChallengeType
+	Response      []byte // the payload
+}
+
+// RevokeCertificate asks for a revocation. Either Account is set, or the
+// request was signed with the certificate's own key.
+type RevokeCertificate struct {
+	Directory string
+	Account   *acme.Account
+	ByKey     bool
+	DER       []byte
+	Reason    *acme.RevocationReason // nil: none given
+}

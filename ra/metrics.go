@@ -1,0 +1,35 @@
+package ra
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	orders      *prometheus.CounterVec // by profile
+	validations *prometheus.CounterVec // by challenge type and result
+	revocations *prometheus.CounterVec // by reason
+	limited     *prometheus.CounterVec // by limit
+}
+
+func newMetrics(reg prometheus.Registerer) (metrics, error) {
+	m := metrics{
+		orders: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cairn_ra_orders_total", Help: "Orders created.",
+		}, []string{"profile"}),
+		validations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cairn_ra_validations_total", Help: "Validation tries that came to a result: valid, invalid, or retry.",
+		}, []string{"type", "result"}),
+		revocations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cairn_ra_revocations_total", Help: "Certificates revoked over ACME.",
+		}, []string{"reason"}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cairn_ra_rate_limited_total", Help: "Requests refused by a rate limit.",
+		}, []string{"limit"}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	return m, errors.Join(reg.Register(m.orders), reg.Register(m.validations), reg.Register(m.revocations), reg.Register(m.limited))
+}

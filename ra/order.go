@@ -1,0 +1,286 @@
+package ra
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cairn-ca/cairn/ca"
+	"github.com/cairn-ca/cairn/internal/acme"
+	"github.com/cairn-ca/cairn/sa"
+	"github.com/cairn-ca/cairn/va"
+)
+
+// NewOrder implements Authority (RFC 8555 §7.4).
+func (r *RA) NewOrder(ctx context.Context, req NewOrder) (acme.Order, error) {
+	dir, err := r.directory(req.Account.Directory)
+	if err != nil {
+		return acme.Order{}, err
+	}
+	if err := termsAgreed(dir, req.Account); err != nil {
+		return acme.Order{}, err
+	}
+	profile, err := dir.profile(req.Profile)
+	if err != nil {
+		return acme.Order{}, err
+	}
+	identifiers, err := checkIdentifiers(dir, profile, req.Identifiers)
+	if err != nil {
+		return acme.Order{}, err
+	}
+	if err := checkValidity(profile, req, r.Now()); err != nil {
+		return acme.Order{}, err
+	}
+	if err := r.limited(r.limits.newOrder(req.Account.ID)); err != nil {
+		return acme.Order{}, err
+	}
+
+	order := acme.Order{
+		Account: req.Account.ID, Profile: profile.Name, Identifiers: identifiers,
+		NotBefore: req.NotBefore, NotAfter: req.NotAfter,
+	}
+	created, err := r.createOrder(ctx, dir, order, dir.ReuseAuthorizations)
+	if errors.Is(err, sa.ErrConflict) {
+		// A reused authorization ended, or the account did, since it was
+		// read: without reuse, only the latter is left.
+		created, err = r.createOrder(ctx, dir, order, false)
+	}
+	if errors.Is(err, sa.ErrConflict) {
+		return acme.Order{}, acme.NewProblem(acme.Unauthorized, "the account is not valid any more").WithStatus(401)
+	}
+	if err != nil {
+		return acme.Order{}, err
+	}
+	r.metrics.orders.WithLabelValues(profile.Name).Inc()
+	r.Audit.LogAttrs(ctx, slog.LevelInfo, "order created",
+		slog.String("order", created.ID.String()),
+		slog.String("account", created.Account.String()),
+		slog.String("profile", created.Profile),
+		slog.Any("identifiers", created.Identifiers),
+		slog.String("client", req.Client.String()))
+	return created, nil
+}
+
+// termsAgreed refuses service to an account that has not agreed to the
+// current terms (RFC 8555 §7.3.3).
+func termsAgreed(dir Directory, account acme.Account) error {
+	if dir.TermsOfService != "" && account.TermsOfService != dir.TermsOfService {
+		return termsRequired(dir)
+	}
+	return nil
+}
+
+// checkIdentifiers holds the identifiers of an order to the directory's
+// policy; it returns them sorted and without repetitions.
+func checkIdentifiers(dir Directory, profile Profile, ids []acme.Identifier) ([]acme.Identifier, error) {
+	ids = acme.UniqueIdentifiers(ids)
+	switch {
+	case len(ids) == 0:
+		return nil, acme.NewProblem(acme.Malformed, "an order needs at least one identifier")
+	case len(ids) > profile.MaxNames:
+		return nil, acme.NewProblem(acme.Malformed, "an order with the profile %q has at most %d identifiers; this one has %d", profile.Name, profile.MaxNames, len(ids))
+	}
+	var problems []*acme.Problem
+	for _, id := range ids {
+		if p := dir.Policy.check(id, profile); p != nil {
+			problems = append(problems, p)
+		} else if len(dir.offered(id)) == 0 {
+			problems = append(problems, acme.NewProblem(acme.RejectedIdentifier, "this directory offers no challenge that can prove control of it").For(id))
+		}
+	}
+	if p := acme.Combine(problems); p != nil {
+		return nil, p
+	}
+	return ids, nil
+}
+
+// checkValidity refuses an order whose validity period can't be met: the
+// certificate must be what was asked for (RFC 8555 §7.4).
+func checkValidity(profile Profile, req NewOrder, now time.Time) error {
+	notBefore, notAfter := req.NotBefore, req.NotAfter
+	if notBefore.IsZero() {
+		notBefore = now
+	}
+	switch {
+	case !req.NotBefore.IsZero() && req.NotBefore.Before(now.Add(-time.Hour)):
+		return acme.NewProblem(acme.Malformed, "notBefore is more than an hour in the past")
+	// Baseline Requirements §7.1.2.7: notBefore within 48 hours of signing.
+	case !req.NotBefore.IsZero() && req.NotBefore.After(now.Add(24*time.Hour)):
+		return acme.NewProblem(acme.Malformed, "notBefore is more than a day ahead")
+	case !notAfter.IsZero() && !notAfter.After(notBefore):
+		return acme.NewProblem(acme.Malformed, "notAfter must be later than notBefore and than now")
+	case !notAfter.IsZero() && notAfter.Sub(notBefore) > profile.Validity:
+		return acme.NewProblem(acme.Malformed, "the profile %q issues for at most %s; ask for an earlier notAfter", profile.Name, days(profile.Validity))
+	}
+	return nil
+}
+
+func days(d time.Duration) string {
+	if d%(24*time.Hour) == 0 {
+		return fmt.Sprintf("%d days", d/(24*time.Hour))
+	}
+	return d.String()
+}
+
+// createOrder gives the order its authorizations, those that can be reused
+// and new ones for the rest, and stores it.
+func (r *RA) createOrder(ctx context.Context, dir Directory, order acme.Order, reuse bool) (acme.Order, error) {
+	now := r.Now()
+	var err error
+	if order.ID, err = acme.NewID(now, r.Random); err != nil {
+		return acme.Order{}, err
+	}
+	order.CreatedAt = now
+	order.Expires = now.Add(dir.PendingLifetime)
+	order.Status = acme.OrderPending
+
+	usable := make(map[acme.Identifier]acme.Authorization)
+	if reuse {
+		found, err := r.Store.ReusableAuthorizations(ctx, sa.ReuseQuery{
+			Account: order.Account, Identifiers: order.Identifiers,
+			// One that is about to end would leave no time to finalize.
+			ValidUntil: now.Add(time.Hour), Pending: true, PendingUntil: now.Add(time.Hour),
+		})
+		if err != nil {
+			return acme.Order{}, fmt.Errorf("looking for authorizations to reuse: %w", err)
+		}
+		for _, a := range found {
+			usable[a.Names()] = a
+		}
+	}
+
+	var created []acme.Authorization
+	valid := 0
+	for _, id := range order.Identifiers {
+		authz, ok := usable[id]
+		if !ok {
+			if authz, err = r.newAuthorization(dir, order.Account, id, now); err != nil {
+				return acme.Order{}, err
+			}
+			created = append(created, authz)
+		} else if authz.Status == acme.AuthorizationValid {
+			valid++
+		}
+		order.Authorizations = append(order.Authorizations, authz.ID)
+		if authz.Expires.Before(order.Expires) {
+			order.Expires = authz.Expires
+		}
+	}
+	if valid == len(order.Identifiers) {
+		order.Status = acme.OrderReady
+	}
+	if err := r.Store.CreateOrder(ctx, sa.NewOrder{Order: order, Authorizations: created}); err != nil {
+		return acme.Order{}, fmt.Errorf("storing an order: %w", err)
+	}
+	return order, nil
+}
+
+// FinalizeOrder implements Authority (RFC 8555 §7.4).
+func (r *RA) FinalizeOrder(ctx context.Context, req FinalizeOrder) (acme.Order, error) {
+	order, err := r.Store.Order(ctx, req.Order)
+	if errors.Is(err, sa.ErrNotFound) || err == nil && order.Account != req.Account.ID {
+		return acme.Order{}, notYours("order")
+	}
+	if err != nil {
+		return acme.Order{}, fmt.Errorf("reading order %s: %w", req.Order, err)
+	}
+	if order.Status != acme.OrderReady {
+		return acme.Order{}, notReady(order)
+	}
+	dir, err := r.directory(req.Account.Directory)
+	if err != nil {
+		return acme.Order{}, err
+	}
+	if err := termsAgreed(dir, req.Account); err != nil {
+		return acme.Order{}, err
+	}
+	if _, err := dir.profile(order.Profile); err != nil {
+		return acme.Order{}, err // draft-ietf-acme-profiles: no longer offered
+	}
+	if err := r.recheckCAA(ctx, req.Account, order); err != nil {
+		return acme.Order{}, err
+	}
+	issued, err := r.CA.Issue(ctx, ca.Request{
+		Account: order.Account, Order: order.ID, Profile: order.Profile,
+		Identifiers: order.Identifiers, CSR: req.CSR,
+		AccountKeyThumbprint: req.Account.Key.Thumbprint(),
+		NotBefore:            order.NotBefore, NotAfter: order.NotAfter,
+		Wait: r.AnswerWait,
+	})
+	if err != nil {
+		return acme.Order{}, fmt.Errorf("issuing for order %s: %w", order.ID, err)
+	}
+	order.Certificate = issued.Serial
+	order.Status = acme.OrderProcessing
+	if issued.Signed {
+		order.Status = acme.OrderValid
+	}
+	return order, nil
+}
+
+// notReady tells the states apart in which an order can't be finalized.
+func notReady(order acme.Order) error {
+	switch order.Status {
+	case acme.OrderPending:
+		return acme.NewProblem(acme.OrderNotReady, "the order is pending: fulfil one challenge of each of its authorizations first")
+	case acme.OrderProcessing:
+		return acme.NewProblem(acme.OrderNotReady, "the order was finalized and its certificate is being issued: poll the order")
+	case acme.OrderValid:
+		return acme.NewProblem(acme.OrderNotReady, "the order was finalized and its certificate issued: fetch it from the order's certificate URL")
+	case acme.OrderInvalid:
+		return acme.NewProblem(acme.OrderNotReady, "the order is invalid, because it expired or one of its authorizations failed: create a new order")
+	}
+	return acme.NewProblem(acme.OrderNotReady, "the order is %s, not ready", order.Status)
+}
+
+// recheckCAA repeats the CAA check for each authorization whose last one may
+// no longer be relied on (Baseline Requirements §4.2.2.1).
+func (r *RA) recheckCAA(ctx context.Context, account acme.Account, order acme.Order) error {
+	var problems []*acme.Problem
+	fresh := make(map[acme.ID]acme.CAAEvidence)
+	for _, id := range order.Authorizations {
+		if r.Now().Sub(id.Time()) < va.CAALifetime {
+			continue // the check came after the authorization
+		}
+		authz, err := r.Store.Authorization(ctx, id)
+		if err != nil {
+			return fmt.Errorf("reading authorization %s: %w", id, err)
+		}
+		if authz.Identifier.Type() != acme.IdentifierDNS || authz.Attempt == nil {
+			continue
+		}
+		if caa := authz.Attempt.Evidence.CAA; caa != nil && r.Now().Sub(caa.CheckedAt) < va.CAALifetime {
+			continue
+		}
+		result, err := r.VA.CheckCAA(ctx, va.CAARequest{
+			Directory: account.Directory, Identifier: authz.Identifier, Wildcard: authz.Wildcard,
+			Method: authz.Attempt.Type, AccountURL: r.AccountURL(account.Directory, account.ID),
+		})
+		if err != nil {
+			return fmt.Errorf("checking CAA again for %s: %w", authz.Identifier, err)
+		}
+		if result.Problem != nil {
+			problems = append(problems, result.Problem.For(authz.Names()))
+			continue
+		}
+		fresh[id] = result.Evidence
+	}
+	if p := acme.Combine(problems); p != nil {
+		return p
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	if err := r.Store.RecordCAA(ctx, fresh); err != nil {
+		return fmt.Errorf("storing CAA checks: %w", err)
+	}
+	return nil
+}
+
+// notYours is the answer to a request for a resource that does not exist or
+// is another account's: the two are not told apart.
+func notYours(what string) error {
+	return acme.NewProblem(acme.Unauthorized, "this account has no such %s", what)
+}
