@@ -53,11 +53,10 @@ func (d Directory) offered(id acme.Identifier) []acme.ChallengeType {
 
 // DeactivateAuthorization implements Authority (RFC 8555 §7.5.2).
 func (r *RA) DeactivateAuthorization(ctx context.Context, account, authorization acme.ID) (acme.Authorization, error) {
-	authz, err := r.ownAuthorization(ctx, account, authorization)
-	if err != nil {
+	if _, err := r.ownAuthorization(ctx, account, authorization); err != nil {
 		return acme.Authorization{}, err
 	}
-	authz, err = r.Store.DeactivateAuthorization(ctx, authorization)
+	authz, err := r.Store.DeactivateAuthorization(ctx, authorization)
 	if errors.Is(err, sa.ErrConflict) {
 		return acme.Authorization{}, acme.NewProblem(acme.Malformed, "only pending and valid authorizations can be deactivated")
 	}
