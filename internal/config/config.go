@@ -1,0 +1,242 @@
+// Package config is Cairn's one configuration file: its types, its defaults,
+// its strict decoding and its validation.
+//
+// No key is required: Default describes a complete CA on the loopback
+// interface. An unknown key, a value of the wrong type or a value that cannot
+// work is an error with its file, line and key, and all of them are reported
+// at once. Secrets are never in the file: a key whose name ends in _file names
+// the file that holds one.
+//
+// docs/configuration.md is the operator's page about these types; a test holds
+// the two equal.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// Config is the whole configuration.
+type Config struct {
+	// Data is the data folder: store, keys, certificates, audit log.
+	Data   string `yaml:"data"`
+	Listen Listen `yaml:"listen"`
+	// ExternalURL is the base of the URLs in ACME answers: https, without a
+	// path. Empty: https://localhost and the port of Listen.ACME.
+	ExternalURL string `yaml:"external_url"`
+	// PublicURL is the base of the OCSP, CRL and issuer URLs in certificates:
+	// http. Empty: http:// and Listen.Public.
+	PublicURL  string     `yaml:"public_url"`
+	Store      Store      `yaml:"store"`
+	Directory  Directory  `yaml:",inline"`
+	VA         VA         `yaml:"va"`
+	CA         CA         `yaml:"ca"`
+	RateLimits RateLimits `yaml:"rate_limits"`
+	// AnswerWait is how long the answer to a challenge response or a finalize
+	// request waits for its result; 0: not at all.
+	AnswerWait time.Duration `yaml:"answer_wait"`
+	Log        Log           `yaml:"log"`
+	Audit      Audit         `yaml:"audit"`
+	// ShutdownTimeout is how long a process that was told to stop may finish
+	// what it has begun.
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
+	RPC             RPC           `yaml:"rpc"`
+}
+
+// Listen is the addresses of the listeners, host:port. Port 0 takes a free
+// one.
+type Listen struct {
+	ACME   string `yaml:"acme"`   // HTTPS: the directory and ACME resources
+	Public string `yaml:"public"` // plain HTTP: OCSP, CRLs, issuers
+	Admin  string `yaml:"admin"`  // HTTPS: metrics and health
+}
+
+// Store says where the store is.
+type Store struct {
+	// URL is postgres://... or sqlite:PATH; empty: SQLite in the data folder.
+	URL string `yaml:"url"`
+	// PasswordFile holds the password of the PostgreSQL user.
+	PasswordFile string `yaml:"password_file"`
+}
+
+// Directory is the settings that each ACME directory has its own of.
+type Directory struct {
+	EAB EAB `yaml:"eab"`
+	// Profiles names the profiles that are offered, the default one first;
+	// empty: all that the CA has.
+	Profiles []string `yaml:"profiles"`
+	// Challenges is the challenge types that are offered, in the order in
+	// which clients see them.
+	Challenges []string `yaml:"challenges"`
+	// CAAIdentities is the issuer domain names that CAA records may name to
+	// allow this CA (RFC 8659 §4.2); empty: the host of the external URL.
+	CAAIdentities []string `yaml:"caa_identities"`
+	// TermsOfService and Website are the URLs in the directory's metadata
+	// (RFC 8555 §7.1.1); empty: none.
+	TermsOfService string         `yaml:"terms_of_service"`
+	Website        string         `yaml:"website"`
+	Authorizations Authorizations `yaml:"authorizations"`
+	Orders         Orders         `yaml:"orders"`
+	Validation     Validation     `yaml:"validation"`
+}
+
+// EAB is external account binding (RFC 8555 §7.3.4).
+type EAB struct {
+	Required bool `yaml:"required"`
+}
+
+// Authorizations is the settings of authorizations that are valid.
+type Authorizations struct {
+	// Lifetime is how long a valid authorization is relied on.
+	Lifetime time.Duration `yaml:"lifetime"`
+	// Reuse lets new orders rely on valid authorizations that the account has
+	// already.
+	Reuse bool `yaml:"reuse"`
+}
+
+// Orders is the settings of orders.
+type Orders struct {
+	// Lifetime is how long a client has to fulfil an order and its
+	// authorizations.
+	Lifetime time.Duration `yaml:"lifetime"`
+}
+
+// Validation is how a directory's validations are tried.
+type Validation struct {
+	// Retries is how often a validation that may heal is tried again
+	// (RFC 8555 §8.2).
+	Retries int `yaml:"retries"`
+	// RetryWait is the wait before the first retry, doubled for each one
+	// after it.
+	RetryWait time.Duration `yaml:"retry_wait"`
+}
+
+// VA is the settings of validation.
+type VA struct {
+	// Resolvers is the recursive resolvers to ask, address or address:port;
+	// empty: the system's.
+	Resolvers []string `yaml:"resolvers"`
+	HTTPPort  int      `yaml:"http_port"` // that http-01 connects to
+	TLSPort   int      `yaml:"tls_port"`  // that tls-alpn-01 connects to
+	// AllowPrivateAddresses lets validation connect to addresses that are not
+	// on the public Internet.
+	AllowPrivateAddresses bool `yaml:"allow_private_addresses"`
+	// Timeout bounds one try of one challenge.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// CA is the settings of signing and revocation.
+type CA struct {
+	// Profiles is the certificate profiles by name; empty: the built-in ones.
+	Profiles map[string]Profile `yaml:"profiles"`
+	// CRLShards is the number of CRLs that the certificates of an issuer are
+	// spread over.
+	CRLShards int `yaml:"crl_shards"`
+	// CRLLifetime is from a CRL's thisUpdate to its nextUpdate.
+	CRLLifetime time.Duration `yaml:"crl_lifetime"`
+	// CRLDelay is the longest time from a revocation to the CRL that has it.
+	CRLDelay time.Duration `yaml:"crl_delay"`
+	// OCSPLifetime is from an OCSP response's thisUpdate to its nextUpdate.
+	OCSPLifetime time.Duration `yaml:"ocsp_lifetime"`
+}
+
+// RateLimits is the switch of all rate limits.
+type RateLimits struct {
+	Enabled bool `yaml:"enabled"`
+}
+
+// Log is the settings of the log on stderr.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn or error
+	Format string `yaml:"format"` // text or json
+}
+
+// Audit says where the audit log goes.
+type Audit struct {
+	// File is a path, or "-" for stdout; empty: audit.log in the data folder
+	// under serve, stdout in a role.
+	File string `yaml:"file"`
+}
+
+// RPC is the settings of a process that runs one role.
+type RPC struct {
+	// Listen is the address of the role's own gRPC server, host:port.
+	Listen string `yaml:"listen"`
+	TLS    RPCTLS `yaml:"tls"`
+	// Services is where the other roles are.
+	Services RPCServices `yaml:"services"`
+	// Clients is, for each service, the names that may call it: DNS names in
+	// the client's certificate.
+	Clients RPCClients `yaml:"clients"`
+}
+
+// RPCTLS is the files of mutual TLS between roles, PEM.
+type RPCTLS struct {
+	CA   string `yaml:"ca"`
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// RPCServices is the addresses of each service, host:port; calls are spread
+// over all of them.
+type RPCServices struct {
+	RA []string `yaml:"ra"`
+	VA []string `yaml:"va"`
+	CA []string `yaml:"ca"`
+	SA []string `yaml:"sa"`
+}
+
+// RPCClients is the names that may call each service.
+type RPCClients struct {
+	RA []string `yaml:"ra"`
+	VA []string `yaml:"va"`
+	CA []string `yaml:"ca"`
+	SA []string `yaml:"sa"`
+}
+
+// maxFile is more than any sensible configuration has, in bytes.
+const maxFile = 1 << 20
+
+// Load reads, decodes and validates a configuration file; an empty name gives
+// the defaults. What is wrong with the file's content is an Errors.
+func Load(file string) (*Config, error) {
+	if file == "" {
+		c := Default()
+		return &c, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		var pathErr *os.PathError
+		if errors.As(err, &pathErr) {
+			err = pathErr.Err
+		}
+		return nil, fmt.Errorf("reading the configuration file %s: %w", file, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration file %s: %w", file, err)
+	}
+	return Parse(file, data)
+}
+
+// Parse decodes and validates a configuration over the defaults. The name is
+// the one that errors give.
+func Parse(name string, data []byte) (*Config, error) {
+	if len(data) > maxFile {
+		return nil, Errors{{File: name, Message: "the file is larger than 1 MiB; is it the right one?"}}
+	}
+	c := Default()
+	d := decoder{file: name, lines: map[string]int{}}
+	d.document(data, &c)
+	v := validator{decoder: &d}
+	v.config(&c)
+	if len(d.errs) > 0 {
+		d.errs.sort()
+		return nil, d.errs
+	}
+	return &c, nil
+}

@@ -1,0 +1,238 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		yaml string
+		want func(*Config)
+	}{
+		{"empty", "", func(*Config) {}},
+		{"only comments", "# nothing\n", func(*Config) {}},
+		{"keys without values keep their defaults", "data:\nva:\nlisten:\n  acme:\n", func(*Config) {}},
+		{"a folder", "data: /srv/cairn\n", func(c *Config) { c.Data = "/srv/cairn" }},
+		{"one listener of three", "listen: {acme: '0.0.0.0:443'}\n", func(c *Config) { c.Listen.ACME = "0.0.0.0:443" }},
+		{"every kind of value", `
+va:
+  resolvers: ["127.0.0.1:8053", 9.9.9.9, "::1"]
+  http_port: 5002
+  allow_private_addresses: false
+  timeout: 1m30s
+orders: {lifetime: 1d}
+answer_wait: 0
+`, func(c *Config) {
+			c.VA = VA{Resolvers: []string{"127.0.0.1:8053", "9.9.9.9", "::1"}, HTTPPort: 5002, TLSPort: 443, Timeout: 90 * time.Second}
+			c.Directory.Orders.Lifetime = 24 * time.Hour
+			c.AnswerWait = 0
+		}},
+		{"an alias", "caa_identities: &names [a.example, b.example]\nrpc: {clients: {sa: *names}}\n", func(c *Config) {
+			c.Directory.CAAIdentities = []string{"a.example", "b.example"}
+			c.RPC.Clients.SA = []string{"a.example", "b.example"}
+		}},
+		{"the same free port for several listeners", "listen: {acme: 'localhost:0', public: 'localhost:0', admin: 'localhost:0'}\n", func(c *Config) {
+			c.Listen = Listen{"localhost:0", "localhost:0", "localhost:0"}
+		}},
+		{"URLs", "external_url: https://ca.example.com/\npublic_url: http://pki.example.com:8080/x\nwebsite: https://example.com/a?b\nstore: {url: 'postgres://u@h:5432/db?sslmode=disable', password_file: /p}\n", func(c *Config) {
+			c.ExternalURL = "https://ca.example.com/"
+			c.PublicURL = "http://pki.example.com:8080/x"
+			c.Directory.Website = "https://example.com/a?b"
+			c.Store = Store{URL: "postgres://u@h:5432/db?sslmode=disable", PasswordFile: "/p"}
+		}},
+		{"profiles", "ca: {profiles: {web: {validity: 47d}}}\nprofiles: [web]\n", func(c *Config) {
+			c.CA.Profiles = map[string]Profile{"web": {Validity: 47 * day}}
+			c.Directory.Profiles = []string{"web"}
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			want := Default()
+			test.want(&want)
+			got, err := Parse("f.yaml", []byte(test.yaml))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(&want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		yaml string
+		want []string
+	}{
+		{"a misspelt key", "\ndata: x\nlistn: {}\n", []string{`f.yaml:3: unknown key "listn"; did you mean "listen"?`}},
+		{"a misspelt key further in", "va:\n  resolver: []\n", []string{`f.yaml:2: unknown key "va.resolver"; did you mean "va.resolvers"?`}},
+		{"the right key in the wrong place", "resolvers: []\n", []string{`f.yaml:1: unknown key "resolvers"; did you mean "va.resolvers"?`}},
+		{"letters swapped", "eab:\n  reqiured: true\n", []string{`f.yaml:2: unknown key "eab.reqiured"; did you mean "eab.required"?`}},
+		{"a misspelt key of a profile", "ca:\n  profiles:\n    web:\n      validty: 90d\n", []string{`f.yaml:4: unknown key "ca.profiles.web.validty"; did you mean "ca.profiles.web.validity"?`}},
+		{"everything at once, in the order of the lines", "dat: 1\nva:\n  http_port: http\nlisten: []\n", []string{
+			`f.yaml:1: unknown key "dat"; did you mean "data"?`,
+			`f.yaml:3: va.http_port: expects a whole number; found "http"`,
+			`f.yaml:4: listen: this key has keys below it; found a list`,
+		}},
+		{"a repeated key", "data: a\ndata: b\n", []string{`f.yaml:2: data: this key is on line 1 already; keep one of them`}},
+		{"a number for text", "data: 12\n", []string{`f.yaml:1: data: expects text (put the value in quotes); found the number "12"`}},
+		{"text for a switch", "eab: {required: 'yes'}\n", []string{`f.yaml:1: eab.required: expects true or false; found "yes"`}},
+		{"a scalar for a list", "va: {resolvers: 127.0.0.1}\n", []string{`f.yaml:1: va.resolvers: expects a list, such as [a, b]; found "127.0.0.1"`}},
+		{"a number without a unit", "answer_wait: 5\n", []string{`f.yaml:1: answer_wait: expects a time with its unit, such as "30s", "15m", "8h" or "90d"; found the number "5"`}},
+		{"a negative time", "answer_wait: -1s\n", []string{`f.yaml:1: answer_wait: expects a time from 0 to 1m; found -1s`}},
+		{"a number too large", "va: {http_port: 99999999999999999999}\n", []string{`f.yaml:1: va.http_port: expects a whole number; found the number "99999999999999999999"`}},
+		{"a port out of range", "va:\n  tls_port: 70000\n", []string{`f.yaml:2: va.tls_port: expects a port from 1 to 65535; found 70000`}},
+		{"an address without a port", "listen: {acme: localhost}\n", []string{`f.yaml:1: listen.acme: expects host:port, such as 127.0.0.1:14000; found "localhost"`}},
+		{"one address twice", "listen:\n  acme: a:1\n  admin: a:1\n", []string{`f.yaml:3: listen.admin: a:1 is the address of listen.acme already; give each listener its own port`}},
+		{"a plain external URL", "external_url: http://ca.example.com\n", []string{`f.yaml:1: external_url: must begin with https://, as in https://acme.example.com; found "http://ca.example.com"`}},
+		{"an external URL with a path", "external_url: https://ca.example.com/acme\n", []string{`f.yaml:1: external_url: must have no path: clients find the directory at /directory below it; found "https://ca.example.com/acme"`}},
+		{"an encrypted public URL", "public_url: https://ca.example.com\n", []string{`f.yaml:1: public_url: must begin with http://, as in http://pki.example.com; found "https://ca.example.com"`}},
+		{"no URL", "public_url: pki.example.com\n", []string{`f.yaml:1: public_url: expects a URL such as http://pki.example.com; found "pki.example.com"`}},
+		{"an unknown store", "store: {url: 'mysql://u:secret@h'}\n", []string{`f.yaml:1: store.url: expects postgres://USER@HOST:PORT/DATABASE or sqlite:PATH`}},
+		{"two passwords", "store:\n  url: postgres://u:secret@h/d\n  password_file: /p\n", []string{`f.yaml:3: store.password_file: store.url has a password as well; take it out of the URL`}},
+		{"a resolver by name", "va:\n  resolvers:\n  - 127.0.0.1\n  - dns.example\n", []string{`f.yaml:4: va.resolvers[1]: expects the IP address of a resolver, with or without its port, such as 127.0.0.1:8053; found "dns.example"`}},
+		{"an unknown challenge", "challenges: [http-01, http-02]\n", []string{`f.yaml:1: challenges[1]: expects one of http-01, dns-01, tls-alpn-01; found "http-02"`}},
+		{"a profile that is not there", "profiles: [web]\nca: {profiles: {mail: {}}}\n", []string{`f.yaml:1: profiles[0]: ca.profiles has no profile "web"`}},
+		{"a level", "log: {level: loud}\n", []string{`f.yaml:1: log.level: expects one of debug, info, warn, error; found "loud"`}},
+		{"not YAML", "data: [\n", []string{`f.yaml:1: this is not valid YAML: did not find expected node content`}},
+		{"a merge key", "va: &v {timeout: 1s}\nca:\n  <<: *v\n", []string{`f.yaml:3: ca: merge keys (<<) are not supported; write the keys out`}},
+		{"two documents", "data: a\n---\ndata: b\n", []string{`f.yaml:2: a second YAML document begins here; the configuration is one document`}},
+		{"a list", "- a\n", []string{`f.yaml:1: the configuration has keys below it; found a list`}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Parse("f.yaml", []byte(test.yaml))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if diff := cmp.Diff(test.want, strings.Split(err.Error(), "\n")); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	if got, err := Load(""); err != nil || !reflect.DeepEqual(*got, Default()) {
+		t.Errorf("without a file: %v, %v", got, err)
+	}
+	missing := filepath.Join(t.TempDir(), "cairn.yaml")
+	if _, err := Load(missing); err == nil || err.Error() != "reading the configuration file "+missing+": no such file or directory" {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	large := filepath.Join(t.TempDir(), "large.yaml")
+	if err := os.WriteFile(large, make([]byte, maxFile+10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(large); err == nil || !strings.Contains(err.Error(), "larger than 1 MiB") {
+		t.Errorf("a file of more than 1 MiB: %v", err)
+	}
+}
+
+// What Show writes is the same configuration.
+func TestShow(t *testing.T) {
+	t.Parallel()
+	want := Default()
+	want.Directory.CAAIdentities = []string{"ca.example", "true"}
+	want.Store.URL = "postgres://cairn@db/cairn"
+	want.CA.Profiles = map[string]Profile{"web": {Description: "Web: \"servers\"", Validity: 36 * time.Hour}}
+	shown, err := want.Show()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Parse("shown", shown)
+	if err != nil {
+		t.Fatalf("%v in:\n%s", err, shown)
+	}
+	if diff := cmp.Diff(&want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s\n%s", diff, shown)
+	}
+}
+
+func TestShowHidesPasswords(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"postgres://cairn:hunter2@db/cairn",
+		"postgres://cairn@db/cairn?password=hunter2&sslmode=disable",
+		"postgres://cairn:hunter2@db:port/%zz",
+	} {
+		c := Default()
+		c.Store.URL = url
+		shown, err := c.Show()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(shown), "hunter2") {
+			t.Errorf("%s is shown with its password", url)
+		}
+		if !c.Store.HasPassword() {
+			t.Errorf("%s has a password", url)
+		}
+	}
+}
+
+func TestDuration(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]time.Duration{
+		"0": 0, "90d": 90 * day, "8h": 8 * time.Hour, "1m30s": 90 * time.Second, "1h0m5s": time.Hour + 5*time.Second, "250ms": 250 * time.Millisecond, "36h": 36 * time.Hour,
+	} {
+		got, err := ParseDuration(s)
+		if err != nil || got != want {
+			t.Errorf("ParseDuration(%q) = %v, %v", s, got, err)
+		}
+		if back := FormatDuration(want); back != s {
+			t.Errorf("FormatDuration(%v) = %q, want %q", want, back, s)
+		}
+	}
+	for _, s := range []string{"", "d", "-1d", "1.5d", "5", "106752d", "1x"} {
+		if got, err := ParseDuration(s); err == nil {
+			t.Errorf("ParseDuration(%q) = %v", s, got)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("data: ./cairn-data\nlisten: {acme: 'localhost:1'}\n")
+	f.Add("va: {resolvers: [\"127.0.0.1:8053\"], timeout: 10s}\nca: {profiles: {a: {validity: 90d}}}\n")
+	f.Add("a: &a [*a]\nva: {resolvers: *a}\n")
+	f.Add("? {a: b}\n: c\n<<: {x: y}\n")
+	f.Add("store: {url: 'postgres://a:b@c/d'}\nexternal_url: https://[::1]:5/\n---\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := Parse("f", []byte(s))
+		if err != nil {
+			if c != nil || err.Error() == "" {
+				t.Fatalf("Parse = %v, %v", c, err)
+			}
+			return
+		}
+		shown, err := c.Show()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Store.HasPassword() {
+			return
+		}
+		back, err := Parse("shown", shown)
+		if err != nil {
+			t.Fatalf("%v in:\n%s", err, shown)
+		}
+		if diff := cmp.Diff(c, back); diff != "" {
+			t.Fatalf("(-want +got):\n%s\n%s", diff, shown)
+		}
+	})
+}

@@ -1,0 +1,37 @@
+package config
+
+import "time"
+
+// Default is the configuration without a file. It is valid.
+func Default() Config {
+	return Config{
+		Data: "./cairn-data",
+		Listen: Listen{
+			ACME:   "127.0.0.1:14000",
+			Public: "127.0.0.1:14080",
+			Admin:  "127.0.0.1:15000",
+		},
+		Directory: Directory{
+			Challenges:     []string{"http-01", "dns-01", "tls-alpn-01"},
+			Authorizations: Authorizations{Lifetime: 30 * day},
+			Orders:         Orders{Lifetime: 7 * day},
+			Validation:     Validation{Retries: 3, RetryWait: 5 * time.Second},
+		},
+		VA: VA{
+			HTTPPort:              80,
+			TLSPort:               443,
+			AllowPrivateAddresses: true,
+			Timeout:               10 * time.Second,
+		},
+		CA: CA{
+			CRLShards:    1,
+			CRLLifetime:  7 * day,
+			CRLDelay:     5 * time.Second,
+			OCSPLifetime: 4 * day,
+		},
+		RateLimits:      RateLimits{Enabled: true},
+		AnswerWait:      time.Second,
+		Log:             Log{Level: "info", Format: "text"},
+		ShutdownTimeout: 30 * time.Second,
+	}
+}
