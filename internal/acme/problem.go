@@ -69,20 +69,20 @@ var statuses = map[ProblemType]int{
 // Problem is an error that a client may see (RFC 8555 §6.7, RFC 9457). It
 // crosses every service boundary whole, and wfe alone writes it out. Detail is
 // for a person: it says what was wrong and what to do next, and holds nothing
-// secret.
+// secret. Its JSON is the store's, not the problem document that clients get.
 type Problem struct {
-	Type        ProblemType
-	Detail      string
-	Status      int // HTTP status; 0: the one that goes with Type
-	Identifier  *Identifier
-	Subproblems []Problem
+	Type        ProblemType `json:"type"`
+	Detail      string      `json:"detail,omitempty"`
+	Status      int         `json:"status,omitempty"` // HTTP status; 0: the one that goes with Type
+	Identifier  *Identifier `json:"identifier,omitempty"`
+	Subproblems []Problem   `json:"subproblems,omitempty"`
 
-	Instance   string        // RFC 8555 §7.3.3: a page for the user to visit
-	Algorithms []string      // RFC 8555 §6.2: with badSignatureAlgorithm
-	RetryAfter time.Duration // 0: no Retry-After header
+	Instance   string        `json:"instance,omitempty"`   // RFC 8555 §7.3.3: a page for the user to visit
+	Algorithms []string      `json:"algorithms,omitempty"` // RFC 8555 §6.2: with badSignatureAlgorithm
+	RetryAfter time.Duration `json:"retryAfter,omitempty"` // 0: no Retry-After header; nanoseconds in the store
 	// Account is the account that stands in the way (RFC 8555 §7.3.5: the
 	// answer names it in Location); zero: none.
-	Account ID
+	Account ID `json:"account,omitzero"`
 }
 
 // NewProblem makes a problem of the given type; the detail is formatted as by
