@@ -36,10 +36,12 @@ func ParseAccountKey(raw []byte) (AccountKey, error) {
 	if err := checkAccountKey(jwk.Key); err != nil {
 		return AccountKey{}, err
 	}
-	return accountKey(jwk.Key)
+	return AccountKeyOf(jwk.Key)
 }
 
-func accountKey(key crypto.PublicKey) (AccountKey, error) {
+// AccountKeyOf makes an AccountKey of a public key that was not sent as a JWK,
+// such as a certificate's, without asking whether it may sign for an account.
+func AccountKeyOf(key crypto.PublicKey) (AccountKey, error) {
 	jwk := jose.JSONWebKey{Key: key} // without kid, alg, use and certificates
 	canonical, err := jwk.MarshalJSON()
 	if err != nil {
