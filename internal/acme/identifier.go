@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-
-	"golang.org/x/net/idna"
 )
 
 // IdentifierType is a type of identifier (RFC 8555 §9.7.7 and the registry
@@ -170,13 +168,7 @@ func badLabel(label string) string {
 		if label[:2] != "xn" {
 			return "labels with hyphens in the third and fourth place are reserved (RFC 5890 §2.3.1)"
 		}
-		u, err := idna.Registration.ToUnicode(label)
-		if err != nil {
-			return "the A-label is not valid under IDNA2008"
-		}
-		if back, err := idna.Registration.ToASCII(u); err != nil || back != label {
-			return "the A-label is not the encoding of its U-label"
-		}
+		return badALabel(label)
 	}
 	return ""
 }
