@@ -1,0 +1,173 @@
+// Package dns is the validation authority's stub resolver. It asks recursive
+// resolvers that the operator chose, over UDP and, where an answer does not
+// fit or looks forged, over TCP; it tells a name that does not exist from a
+// look-up that failed, and never takes the second for the first.
+//
+// Against off-path forgery each batch of questions has a socket of its own
+// with a random port, and each question a random ID and random letter case
+// (draft-vixie-dnsext-dns0x20), all of which the answer must repeat. A batch
+// holds different questions only, so that sharing its socket gives a forger no
+// second chance at any of them.
+package dns
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Defaults of Config.
+const (
+	DefaultTimeout  = 2 * time.Second
+	DefaultAttempts = 3
+)
+
+const (
+	systemConfiguration = "/etc/resolv.conf"
+	defaultPort         = 53
+	// maxLinks is how many aliases (CNAME) an answer may go through.
+	maxLinks = 10
+)
+
+// Config says whom a Resolver asks.
+type Config struct {
+	// Upstreams are the recursive resolvers, each "address" or
+	// "address:port"; they are asked in turn. Empty: those of
+	// /etc/resolv.conf.
+	Upstreams []string
+	// Timeout is how long one upstream has for an answer. 0: DefaultTimeout.
+	Timeout time.Duration
+	// Attempts is how many times a question is asked before the look-up
+	// fails. A server failure (SERVFAIL) is final when it comes twice. 0:
+	// DefaultAttempts.
+	Attempts int
+	// Random makes query IDs and letter cases. nil: crypto/rand.
+	Random io.Reader
+	// Now is the clock. nil: time.Now.
+	Now func() time.Time
+	// Metrics registers cairn_va_dns_queries_total. nil: nowhere.
+	Metrics prometheus.Registerer
+}
+
+// Resolver is a stub resolver. It may be used by many goroutines and caches
+// nothing: what it answers was asked just now.
+type Resolver struct {
+	config    Config
+	upstreams []*upstream
+	next      atomic.Uint32 // rotation
+	dialer    net.Dialer
+	queries   *prometheus.CounterVec // by type and outcome
+}
+
+// New makes a Resolver.
+func New(config Config) (*Resolver, error) {
+	if config.Timeout == 0 {
+		config.Timeout = DefaultTimeout
+	}
+	if config.Attempts == 0 {
+		config.Attempts = DefaultAttempts
+	}
+	if config.Random == nil {
+		config.Random = rand.Reader
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	addresses := config.Upstreams
+	if len(addresses) == 0 {
+		system, err := dns.ClientConfigFromFile(systemConfiguration)
+		if err != nil {
+			return nil, fmt.Errorf("finding the system's DNS resolvers (name some in va.resolvers): %w", err)
+		}
+		for _, server := range system.Servers {
+			addresses = append(addresses, net.JoinHostPort(server, system.Port))
+		}
+	}
+	if len(addresses) == 0 {
+		return nil, errors.New("no DNS resolver: name some in va.resolvers")
+	}
+	r := &Resolver{config: config}
+	for _, address := range addresses {
+		addr, err := parseUpstream(address)
+		if err != nil {
+			return nil, err
+		}
+		r.upstreams = append(r.upstreams, &upstream{addr: addr, name: addr.String()})
+	}
+	r.queries = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "cairn_va_dns_queries_total",
+		Help: "DNS look-ups by record type and outcome.",
+	}, []string{"type", "outcome"})
+	if config.Metrics != nil {
+		if err := config.Metrics.Register(r.queries); err != nil {
+			return nil, fmt.Errorf("registering the DNS metrics: %w", err)
+		}
+	}
+	return r, nil
+}
+
+func parseUpstream(address string) (netip.AddrPort, error) {
+	if addr, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil {
+		return netip.AddrPortFrom(addr, defaultPort), nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err == nil {
+		addr, addrErr := netip.ParseAddr(host)
+		number, portErr := strconv.ParseUint(port, 10, 16)
+		if addrErr == nil && portErr == nil && number != 0 {
+			return netip.AddrPortFrom(addr, uint16(number)), nil
+		}
+	}
+	return netip.AddrPort{}, fmt.Errorf("DNS resolver %q: write an IP address, with a port if it is not %d, such as 127.0.0.1:8053", address, defaultPort)
+}
+
+// Question asks for the records of one type of a name.
+type Question struct {
+	Name string // with or without the trailing dot
+	Type uint16 // such as dns.TypeTXT
+}
+
+// Lookup asks all questions at once and returns their answers in the same
+// order. The questions must differ from each other. It returns when each has
+// its answer or has failed; an ended context is a failure of those that were
+// open.
+func (r *Resolver) Lookup(ctx context.Context, questions ...Question) []Answer {
+	queries := make([]*query, len(questions))
+	for i, question := range questions {
+		queries[i] = &query{asked: question, current: question}
+	}
+	// A recursive resolver follows aliases itself. One that hands out a bare
+	// alias would make the target's records look absent, and with CAA absence
+	// permits: ask for the target.
+	for open := queries; len(open) > 0; open = unfollowed(queries) {
+		r.resolve(ctx, open)
+	}
+	answers := make([]Answer, len(queries))
+	for i, q := range queries {
+		answers[i] = q.finish()
+		r.queries.WithLabelValues(dns.TypeToString[q.asked.Type], answers[i].Outcome.String()).Inc()
+	}
+	return answers
+}
+
+// LookupTXT returns the TXT records of a name.
+func (r *Resolver) LookupTXT(ctx context.Context, name string) Answer {
+	return r.Lookup(ctx, Question{name, dns.TypeTXT})[0]
+}
+
+// LookupAddresses asks for the AAAA and A records of a name, at once.
+func (r *Resolver) LookupAddresses(ctx context.Context, name string) (aaaa, a Answer) {
+	answers := r.Lookup(ctx, Question{name, dns.TypeAAAA}, Question{name, dns.TypeA})
+	return answers[0], answers[1]
+}
