@@ -50,7 +50,9 @@ answer_wait: 0
 			c.Store = Store{URL: "postgres://u@h:5432/db?sslmode=disable", PasswordFile: "/p"}
 		}},
 		{"profiles", "ca: {profiles: {web: {validity: 47d}}}\nprofiles: [web]\n", func(c *Config) {
-			c.CA.Profiles = map[string]Profile{"web": {Validity: 47 * day}}
+			web := DefaultProfile()
+			web.Validity = 47 * day
+			c.CA.Profiles = map[string]Profile{"web": web}
 			c.Directory.Profiles = []string{"web"}
 		}},
 	}
@@ -105,7 +107,26 @@ func TestParseErrors(t *testing.T) {
 		{"two passwords", "store:\n  url: postgres://u:secret@h/d\n  password_file: /p\n", []string{`f.yaml:3: store.password_file: store.url has a password as well; take it out of the URL`}},
 		{"a resolver by name", "va:\n  resolvers:\n  - 127.0.0.1\n  - dns.example\n", []string{`f.yaml:4: va.resolvers[1]: expects the IP address of a resolver, with or without its port, such as 127.0.0.1:8053; found "dns.example"`}},
 		{"an unknown challenge", "challenges: [http-01, http-02]\n", []string{`f.yaml:1: challenges[1]: expects one of http-01, dns-01, tls-alpn-01; found "http-02"`}},
-		{"a profile that is not there", "profiles: [web]\nca: {profiles: {mail: {}}}\n", []string{`f.yaml:1: profiles[0]: ca.profiles has no profile "web"`}},
+		{"a profile", `
+ca:
+  profiles:
+    Web:
+      validity: 1h
+      backdate: 1h
+      key_types: [dsa]
+      identifiers: []
+      common_name: last
+      max_names: 0
+      policies: [1.2.x]
+`, []string{
+			`f.yaml:4: ca.profiles.Web: "Web" is no name for a profile: use 1 to 32 lower-case letters, digits and hyphens`,
+			`f.yaml:6: ca.profiles.Web.backdate: 1h leaves nothing of the validity 1h`,
+			`f.yaml:7: ca.profiles.Web.key_types[0]: expects one of rsa, p256, p384, p521, ed25519; found "dsa"`,
+			`f.yaml:8: ca.profiles.Web.identifiers: name at least one of dns, ip`,
+			`f.yaml:9: ca.profiles.Web.common_name: expects one of none, requested, first; found "last"`,
+			`f.yaml:10: ca.profiles.Web.max_names: expects a number from 1 to 1000; found 0`,
+			`f.yaml:11: ca.profiles.Web.policies[0]: expects an object identifier, such as 2.23.140.1.2.1; found "1.2.x"`,
+		}},
 		{"a level", "log: {level: loud}\n", []string{`f.yaml:1: log.level: expects one of debug, info, warn, error; found "loud"`}},
 		{"not YAML", "data: [\n", []string{`f.yaml:1: this is not valid YAML: did not find expected node content`}},
 		{"a merge key", "va: &v {timeout: 1s}\nca:\n  <<: *v\n", []string{`f.yaml:3: ca: merge keys (<<) are not supported; write the keys out`}},
@@ -150,7 +171,9 @@ func TestShow(t *testing.T) {
 	want := Default()
 	want.Directory.CAAIdentities = []string{"ca.example", "true"}
 	want.Store.URL = "postgres://cairn@db/cairn"
-	want.CA.Profiles = map[string]Profile{"web": {Description: "Web: \"servers\"", Validity: 36 * time.Hour}}
+	web := DefaultProfile()
+	web.Description, web.Validity, web.OCSP = "Web: \"servers\"", 36*time.Hour, false
+	want.CA.Profiles = map[string]Profile{"web": web}
 	shown, err := want.Show()
 	if err != nil {
 		t.Fatal(err)

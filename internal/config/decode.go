@@ -188,6 +188,9 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 	m := reflect.MakeMap(v.Type())
 	for _, e := range entries {
 		item := reflect.New(v.Type().Elem()).Elem()
+		if d, ok := item.Addr().Interface().(interface{ setDefaults() }); ok {
+			d.setDefaults()
+		}
 		d.value(e.valueNode, e.valuesPath, item)
 		m.SetMapIndex(reflect.ValueOf(e.key), item)
 	}

@@ -1,27 +1,70 @@
 package config
 
 import (
+	"fmt"
+	"maps"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
 // Profile is the settings of one certificate profile. What is left out is as
-// in the built-in profile "default".
+// in DefaultProfile.
 type Profile struct {
 	// Description is what clients read in the directory's metadata.
 	Description string `yaml:"description"`
-	// Validity is the validity period of certificates.
+	// Validity is from notBefore to notAfter, both included.
 	Validity time.Duration `yaml:"validity"`
-	// Backdate is how long before its issuance a certificate becomes valid.
+	// Backdate is how long before its signing a certificate becomes valid.
 	Backdate time.Duration `yaml:"backdate"`
-	// KeyTypes is the kinds of public keys that are certified.
+	// KeyTypes is the kinds of public keys that are certified: rsa, p256,
+	// p384, p521, ed25519.
 	KeyTypes []string `yaml:"key_types"`
+	// Identifiers is the types of identifiers that are certified: dns, ip.
+	Identifiers []string `yaml:"identifiers"`
 	// MaxNames bounds the identifiers in one certificate.
 	MaxNames int `yaml:"max_names"`
+	// CommonName is what the subject holds: none; requested (what the CSR asks
+	// for, where it is an identifier of the order); or first (failing that,
+	// the first identifier).
+	CommonName string `yaml:"common_name"`
+	// ExtendedKeyUsages is server_auth, client_auth or both.
+	ExtendedKeyUsages []string `yaml:"extended_key_usages"`
+	// KeyEncipherment is set in the key usage of RSA certificates.
+	KeyEncipherment bool `yaml:"key_encipherment"`
+	// Policies is the certificate policies, as object identifiers.
+	Policies []string `yaml:"policies"`
+	// MustStaple adds the TLS feature extension (RFC 7633).
+	MustStaple bool `yaml:"must_staple"`
+	// IssuerURL, OCSP and CRL write into the certificate where the issuer's
+	// certificate, the OCSP responder and the CRL are.
+	IssuerURL bool `yaml:"issuer_url"`
+	OCSP      bool `yaml:"ocsp"`
+	CRL       bool `yaml:"crl"`
 }
 
-var profileName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+// DefaultProfile is what a profile of the configuration begins as: the
+// built-in profile "default".
+func DefaultProfile() Profile {
+	return Profile{
+		Validity:          90 * day,
+		Backdate:          time.Hour,
+		KeyTypes:          []string{"rsa", "p256", "p384", "p521"},
+		Identifiers:       []string{"dns", "ip"},
+		MaxNames:          100,
+		CommonName:        "none",
+		ExtendedKeyUsages: []string{"server_auth"},
+		KeyEncipherment:   true,
+		Policies:          []string{"2.23.140.1.2.1"},
+		IssuerURL:         true,
+		OCSP:              true,
+		CRL:               true,
+	}
+}
+
+func (p *Profile) setDefaults() { *p = DefaultProfile() }
 
 func (v validator) ca(c *CA) {
 	if c.CRLShards < 1 || c.CRLShards > 65536 {
@@ -30,20 +73,59 @@ func (v validator) ca(c *CA) {
 	v.span("ca.crl_lifetime", c.CRLLifetime, time.Minute, 365*day)
 	v.span("ca.crl_delay", c.CRLDelay, 0, 24*time.Hour)
 	v.span("ca.ocsp_lifetime", c.OCSPLifetime, time.Minute, 365*day)
-	names := make([]string, 0, len(c.Profiles))
-	for name := range c.Profiles {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 		v.profile(name, c.Profiles[name])
 	}
 }
 
+var (
+	profileName      = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+	objectIdentifier = regexp.MustCompile(`^[0-2](\.(0|[1-9][0-9]{0,17})){1,30}$`)
+)
+
 func (v validator) profile(name string, p Profile) {
 	path := "ca.profiles." + name
-	if !profileName.MatchString(name) {
-		v.fail(path, "%q is not a name for a profile; use letters, digits, dots, hyphens and underscores", name)
+	switch {
+	case !profileName.MatchString(name):
+		v.fail(path, "%s is no name for a profile: use 1 to 32 lower-case letters, digits and hyphens", strconv.Quote(name))
+	case strings.HasPrefix(name, "cairn-"):
+		v.fail(path, "names that begin with cairn- are kept for the CA's own certificates")
 	}
-	_ = p
+	v.span(path+".validity", p.Validity, time.Minute, 100*365*day)
+	v.span(path+".backdate", p.Backdate, 0, 2*day)
+	if p.Backdate >= p.Validity {
+		v.fail(path+".backdate", "%s leaves nothing of the validity %s", FormatDuration(p.Backdate), FormatDuration(p.Validity))
+	}
+	if p.Validity%time.Second != 0 {
+		v.fail(path+".validity", "expects whole seconds; found %s", FormatDuration(p.Validity))
+	}
+	if p.Backdate%time.Second != 0 {
+		v.fail(path+".backdate", "expects whole seconds; found %s", FormatDuration(p.Backdate))
+	}
+	v.some(path+".key_types", p.KeyTypes, "rsa", "p256", "p384", "p521", "ed25519")
+	v.some(path+".identifiers", p.Identifiers, "dns", "ip")
+	v.some(path+".extended_key_usages", p.ExtendedKeyUsages, "server_auth", "client_auth")
+	v.oneOf(path+".common_name", p.CommonName, "none", "requested", "first")
+	if p.MaxNames < 1 || p.MaxNames > 1000 {
+		v.fail(path+".max_names", "expects a number from 1 to 1000; found %d", p.MaxNames)
+	}
+	v.unique(path+".policies", p.Policies)
+	for i, policy := range p.Policies {
+		if !objectIdentifier.MatchString(policy) {
+			v.fail(fmt.Sprintf("%s.policies[%d]", path, i), "expects an object identifier, such as 2.23.140.1.2.1; found %q", policy)
+		}
+	}
+}
+
+// some checks a list that has at least one value, all of them allowed ones.
+func (v validator) some(key string, values []string, allowed ...string) {
+	if len(values) == 0 {
+		v.fail(key, "name at least one of %s", strings.Join(allowed, ", "))
+	}
+	v.unique(key, values)
+	for i, value := range values {
+		if value != "" {
+			v.oneOf(index(key, i), value, allowed...)
+		}
+	}
 }

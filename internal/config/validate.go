@@ -30,7 +30,6 @@ func (v validator) config(c *Config) {
 	v.directory("", &c.Directory)
 	v.va(&c.VA)
 	v.ca(&c.CA)
-	v.offered(c)
 	v.span("answer_wait", c.AnswerWait, 0, time.Minute)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "text", "json")
@@ -172,14 +171,7 @@ func (v validator) store(s *Store) {
 
 func (v validator) directory(path string, d *Directory) {
 	v.unique(join(path, "profiles"), d.Profiles)
-	known := []string{"http-01", "dns-01", "tls-alpn-01"}
-	v.unique(join(path, "challenges"), d.Challenges)
-	if len(d.Challenges) == 0 {
-		v.fail(join(path, "challenges"), "name at least one of %s", strings.Join(known, ", "))
-	}
-	for i, challenge := range d.Challenges {
-		v.oneOf(index(join(path, "challenges"), i), challenge, known...)
-	}
+	v.some(join(path, "challenges"), d.Challenges, "http-01", "dns-01", "tls-alpn-01")
 	v.unique(join(path, "caa_identities"), d.CAAIdentities)
 	for i, name := range d.CAAIdentities {
 		if _, err := netip.ParseAddr(name); err == nil || !validHost(name) {
@@ -235,18 +227,6 @@ func ResolverAddress(s string) (netip.AddrPort, error) {
 		return netip.AddrPort{}, fmt.Errorf("expects the IP address of a resolver, with or without its port, such as 127.0.0.1:8053; found %q", s)
 	}
 	return ap, nil
-}
-
-// offered checks that the directory offers profiles that are there.
-func (v validator) offered(c *Config) {
-	if len(c.CA.Profiles) == 0 {
-		return // the built-in profiles: the wiring checks their names
-	}
-	for i, name := range c.Directory.Profiles {
-		if _, ok := c.CA.Profiles[name]; !ok {
-			v.fail(index("profiles", i), "ca.profiles has no profile %q", name)
-		}
-	}
 }
 
 func (v validator) rpc(r *RPC) {
