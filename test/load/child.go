@@ -68,6 +68,20 @@ func (c *child) stop() {
 	<-c.done
 }
 
+// dump ends a server that hangs with SIGQUIT: a Go program writes the stacks of
+// all its goroutines to its log first.
+func (c *child) dump() error {
+	if err := syscall.Kill(c.pid, syscall.SIGQUIT); err != nil {
+		return fmt.Errorf("asking the hung server for its stacks: %w", err)
+	}
+	select {
+	case <-c.done:
+	case <-time.After(drain):
+		c.stop()
+	}
+	return nil
+}
+
 // ended says whether the child has ended by itself, and what it said last.
 func (c *child) ended() error {
 	select {

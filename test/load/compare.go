@@ -42,7 +42,7 @@ func compareCommand() *cobra.Command {
 	f.StringVar(&o.cairn, "cairn", "", "cairn binary; empty: built from this module")
 	f.StringVar(&o.pebble, "pebble", "", "pebble binary; empty: built from the module proxy into a temporary folder")
 	f.StringVar(&o.pebbleVersion, "pebble-version", pebbleVersion, "version of Pebble to build")
-	f.BoolVar(&o.keep, "keep", false, "keep the temporary folder with the servers' files and logs")
+	f.BoolVar(&o.keep, "keep", false, "keep the temporary folder with the servers' files and logs, and in the log of one that hung its goroutines")
 	f.Float64Var(&o.limits.cpu, "assert-cpu-ratio", 0, "fail when Cairn's CPU per issuance at 8 clients is above this share of Pebble's")
 	f.Float64Var(&o.limits.latency, "assert-latency-ratio", 0, "fail when Cairn's median, one client alone, is above this share of Pebble's: the generator's and the existing client's")
 	return cmd
@@ -181,13 +181,19 @@ func (c *comparison) once(ctx context.Context, contender contender, scenario Sce
 		printProfile(c.progress, label, server.pid)
 	}
 	r, err := c.generator.round(ctx, target, scenario, server.pid)
-	if err != nil {
-		if gone := server.ended(); gone != nil {
-			err = errors.Join(err, gone)
-		}
-		return Round{}, err
+	if err == nil {
+		return r, nil
 	}
-	return r, nil
+	if gone := server.ended(); gone != nil {
+		return Round{}, errors.Join(err, gone)
+	}
+	if c.keep && errors.Is(err, errHung) {
+		if failed := server.dump(); failed != nil {
+			return Round{}, errors.Join(err, failed)
+		}
+		err = fmt.Errorf("%w; its goroutines are in %s", err, server.log)
+	}
+	return Round{}, err
 }
 
 // printProfile says how to look into a server while it is under load.

@@ -53,6 +53,7 @@ type options struct {
 	rounds      int
 	concurrency []int
 	kinds       []string
+	clients     int
 	names       int
 	suffix      string
 	http1       bool
@@ -68,7 +69,8 @@ func (o *options) flags(cmd *cobra.Command, kinds []string, rounds int) {
 	f.DurationVar(&o.stall, "stall", 5*time.Second, "how long a server may end no operation before the round is called hung")
 	f.IntVar(&o.most, "most", 500_000, "most operations in a round")
 	f.IntVar(&o.rounds, "rounds", rounds, "measured rounds of each scenario and server")
-	f.IntSliceVar(&o.concurrency, "concurrency", []int{1, 8}, "numbers of clients for whole issuances; the highest is used for the other scenarios")
+	f.IntSliceVar(&o.concurrency, "concurrency", []int{1, 8}, "numbers of clients for whole issuances")
+	f.IntVar(&o.clients, "clients", 8, "number of clients for new-order, new-nonce and many-names")
 	f.StringSliceVar(&o.kinds, "scenarios", kinds, "what to measure: issue, existing-client, new-order, new-nonce, many-names")
 	f.IntVar(&o.names, "names", 10, "names in an order of many-names")
 	f.StringVar(&o.suffix, "suffix", "load.example.com", "domain under which random names are asked for")
@@ -88,14 +90,12 @@ func (o *options) scenarios() ([]Scenario, error) {
 	if len(o.concurrency) == 0 {
 		return nil, fmt.Errorf("--concurrency names no number of clients")
 	}
-	most := 0
 	for _, n := range o.concurrency {
 		if n < 1 {
 			return nil, fmt.Errorf("--concurrency %d: there is at least one client", n)
 		}
-		most = max(most, n)
 	}
-	if o.duration <= 0 || o.stall <= 0 || o.most < 1 || o.rounds < 1 || o.names < 1 ||
+	if o.duration <= 0 || o.stall <= 0 || o.most < 1 || o.rounds < 1 || o.clients < 1 || o.names < 1 ||
 		o.polling.Start <= 0 || o.polling.Max < o.polling.Start || o.polling.Limit < 1 {
 		return nil, fmt.Errorf("durations, counts and polling intervals must be above 0, and --poll-max not below --poll-start")
 	}
@@ -109,9 +109,9 @@ func (o *options) scenarios() ([]Scenario, error) {
 		case kindExistingClient:
 			all = append(all, Scenario{kindExistingClient, 1, 1})
 		case kindNewOrder, kindNewNonce:
-			all = append(all, Scenario{kind, most, 1})
+			all = append(all, Scenario{kind, o.clients, 1})
 		case scenarioMany:
-			all = append(all, Scenario{kindIssue, most, o.names})
+			all = append(all, Scenario{kindIssue, o.clients, o.names})
 		default:
 			return nil, fmt.Errorf("--scenarios: %q is none of issue, existing-client, new-order, new-nonce, many-names", kind)
 		}

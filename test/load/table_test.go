@@ -73,7 +73,7 @@ func TestTable(t *testing.T) {
 func TestFlagsMakeScenarios(t *testing.T) {
 	t.Parallel()
 	good := func() *options {
-		return &options{duration: 1, stall: 1, most: 1, rounds: 1, names: 10, concurrency: []int{1, 8},
+		return &options{duration: 1, stall: 1, most: 1, rounds: 1, clients: 8, names: 10, concurrency: []int{1, 8},
 			kinds: []string{kindIssue, kindExistingClient, kindNewOrder, scenarioMany}, polling: Polling{1, 1, 1}}
 	}
 	got, err := good().scenarios()
