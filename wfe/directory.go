@@ -7,12 +7,13 @@ import (
 
 // directoryDocument is the directory object (RFC 8555 §7.1.1).
 type directoryDocument struct {
-	NewNonce   string        `json:"newNonce"`
-	NewAccount string        `json:"newAccount"`
-	NewOrder   string        `json:"newOrder"`
-	RevokeCert string        `json:"revokeCert"`
-	KeyChange  string        `json:"keyChange"`
-	Meta       directoryMeta `json:"meta"`
+	NewNonce    string        `json:"newNonce"`
+	NewAccount  string        `json:"newAccount"`
+	NewOrder    string        `json:"newOrder"`
+	RevokeCert  string        `json:"revokeCert"`
+	KeyChange   string        `json:"keyChange"`
+	RenewalInfo string        `json:"renewalInfo"` // RFC 9773 §4.1
+	Meta        directoryMeta `json:"meta"`
 }
 
 type directoryMeta struct {
@@ -26,11 +27,12 @@ type directoryMeta struct {
 // document is the directory's body; it never changes while the server runs.
 func (d *directory) document() ([]byte, error) {
 	body, err := json.MarshalIndent(directoryDocument{
-		NewNonce:   d.url("/new-nonce"),
-		NewAccount: d.url("/new-account"),
-		NewOrder:   d.url("/new-order"),
-		RevokeCert: d.url("/revoke-cert"),
-		KeyChange:  d.url("/key-change"),
+		NewNonce:    d.url("/new-nonce"),
+		NewAccount:  d.url("/new-account"),
+		NewOrder:    d.url("/new-order"),
+		RevokeCert:  d.url("/revoke-cert"),
+		KeyChange:   d.url("/key-change"),
+		RenewalInfo: d.url("/renewal-info"),
 		Meta: directoryMeta{
 			TermsOfService:          d.TermsOfService,
 			Website:                 d.Website,

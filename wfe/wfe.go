@@ -159,6 +159,7 @@ func (w *WFE) mount(router chi.Router, dir *directory) {
 		{path: prefix + "/chall/{id}/{type}", name: "challenge", post: w.challenge, auth: byAccount},
 		{path: prefix + "/cert/{serial}", name: "certificate", post: w.certificate, auth: byAccount},
 		{path: prefix + "/cert/{serial}/{chain}", name: "certificate", post: w.certificate, auth: byAccount},
+		{path: prefix + "/renewal-info/{certid}", name: "renewal-info", get: w.renewalInfo},
 		{path: prefix + "/revoke-cert", name: "revoke-cert", post: w.revokeCert, auth: byAccountOrJWK},
 	} {
 		res.dir = dir
