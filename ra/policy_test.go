@@ -2,6 +2,7 @@ package ra
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -119,5 +120,48 @@ func TestCheckValidity(t *testing.T) {
 				t.Errorf("got %v, want ok %v", err, test.ok)
 			}
 		})
+	}
+}
+
+func TestNamePolicy(t *testing.T) {
+	t.Parallel()
+	public := NamePolicy{PublicNamesOnly: true}
+	listed := NamePolicy{Allow: []string{"corp.example"}, Deny: []string{"secret.corp.example"}, AllowNames: []string{"www.example.org", "*.apps.example.org"}}
+	loose := NamePolicy{WildcardsBelowPublicSuffixes: true}
+	ranges := NamePolicy{Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}, DenyAddresses: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}}
+	tests := []struct {
+		name   string
+		policy NamePolicy
+		kind   acme.IdentifierType
+		value  string
+		ok     bool
+	}{
+		{"public", public, acme.IdentifierDNS, "www.example.com", true},
+		{"private top level", public, acme.IdentifierDNS, "printer.corp", false},
+		{"single label", public, acme.IdentifierDNS, "localhost", false},
+		{"the suffix itself", public, acme.IdentifierDNS, "co.uk", false},
+		{"reverse name", public, acme.IdentifierDNS, "1.2.0.192.in-addr.arpa", false},
+		{"allowed suffix itself", listed, acme.IdentifierDNS, "corp.example", true},
+		{"below the allowed suffix", listed, acme.IdentifierDNS, "a.b.corp.example", true},
+		{"wildcard below it", listed, acme.IdentifierDNS, "*.b.corp.example", true},
+		{"no label boundary", listed, acme.IdentifierDNS, "evilcorp.example", false},
+		{"denied within the allowed", listed, acme.IdentifierDNS, "x.secret.corp.example", false},
+		{"exact name", listed, acme.IdentifierDNS, "www.example.org", true},
+		{"below an exact name", listed, acme.IdentifierDNS, "a.www.example.org", false},
+		{"exact wildcard", listed, acme.IdentifierDNS, "*.apps.example.org", true},
+		{"name under an exact wildcard", listed, acme.IdentifierDNS, "apps.example.org", false},
+		{"other name", listed, acme.IdentifierDNS, "example.net", false},
+		{"wildcard below com, rule off", loose, acme.IdentifierDNS, "*.com", true},
+		{"address in range", ranges, acme.IdentifierIP, "10.2.3.4", true},
+		{"IPv6 in range", ranges, acme.IdentifierIP, "fd12::1", true},
+		{"address out of range", ranges, acme.IdentifierIP, "192.0.2.1", false},
+		{"denied range", ranges, acme.IdentifierIP, "10.1.2.3", false},
+		{"any address by default", NamePolicy{}, acme.IdentifierIP, "192.0.2.1", true},
+	}
+	for _, test := range tests {
+		p := test.policy.check(parse(t, test.kind, test.value), testProfile)
+		if (p == nil) != test.ok || p != nil && p.Type != acme.RejectedIdentifier {
+			t.Errorf("%s: %v, want allowed %v", test.name, p, test.ok)
+		}
 	}
 }
