@@ -1,0 +1,74 @@
+# make           builds bin/cairn
+# make run       builds and starts a CA out of ./cairn-data
+# make test      installs what the tests need and runs all of them
+# make test-long the same, several times over and without cached results
+# make bench     sets Cairn beside Pebble
+# make fuzz      runs each fuzz target for FUZZTIME
+# make generate  makes the generated code anew
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS     := -s -w -X main.version=$(VERSION)
+STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 30s
+TESTFLAGS   ?=
+
+# Debian packages of the tests: a C compiler for the race detector, a
+# database, real ACME clients, and OpenSSL to check what Cairn makes.
+PACKAGES := git gcc libc6-dev postgresql certbot lego openssl
+
+.PHONY: build run test test-long test-packages check test-binary bench fuzz generate clean
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/cairn ./cmd/cairn
+
+run: build
+	bin/cairn serve
+
+test: test-packages check test-binary
+	CAIRN_TEST_BINARY=$(CURDIR)/build/cairn go test -race -timeout 18m $(TESTFLAGS) ./...
+
+test-long: test-packages check test-binary
+	CAIRN_TEST_BINARY=$(CURDIR)/build/cairn go test -race -count=5 -timeout 3h $(TESTFLAGS) ./...
+
+# The binary that the tests across services run, with the race detector: one
+# build for all test packages.
+test-binary:
+	go build -race -o build/cairn ./cmd/cairn
+
+check:
+	@unformatted="$$(gofmt -l .)"; if [ -n "$$unformatted" ]; then \
+		echo "not formatted; run gofmt -w on:" $$unformatted >&2; exit 1; fi
+	go vet ./...
+	$(STATICCHECK) ./...
+
+test-packages:
+	@command -v dpkg-query >/dev/null || { \
+		echo "this is not Debian: the tests need what the packages $(PACKAGES) have there" >&2; exit 0; }; \
+	missing=""; for p in $(PACKAGES); do \
+		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	sudo=""; if [ "$$(id -u)" != 0 ]; then sudo=sudo; fi; \
+	echo "installing$$missing"; \
+	$$sudo apt-get update -q; \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing
+
+bench:
+	go run ./test/load compare
+
+fuzz:
+	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | cut -c6-); do \
+			echo "$$dir $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$dir; \
+		done; \
+	done
+
+generate:
+	go generate ./...
+
+clean:
+	rm -rf bin build
