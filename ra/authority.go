@@ -44,8 +44,18 @@ type NewAccount struct {
 	Contacts             []string
 	TermsOfServiceAgreed bool
 	OnlyReturnExisting   bool
+	Binding              *ExternalAccountBinding // nil: none
 	// Client is the address that the request came from; invalid: unknown.
 	Client netip.Addr
+}
+
+// ExternalAccountBinding is an external account binding (RFC 8555 §7.3.4)
+// whose form was checked; its MAC was not.
+type ExternalAccountBinding struct {
+	KeyID     string
+	Algorithm string // HS256, HS384 or HS512
+	JWS       string // in the compact serialization
+	Document  string // as the client sent it
 }
 
 // UpdateAccount changes an account; nil fields stay.

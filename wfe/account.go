@@ -35,17 +35,23 @@ func newAccountDocument(dir *directory, account acme.Account) accountDocument {
 // §7.3, §7.3.1).
 func (w *WFE) newAccount(r *request) (*response, error) {
 	var payload struct {
-		Contact              []string `json:"contact"`
-		TermsOfServiceAgreed bool     `json:"termsOfServiceAgreed"`
-		OnlyReturnExisting   bool     `json:"onlyReturnExisting"`
+		Contact              []string        `json:"contact"`
+		TermsOfServiceAgreed bool            `json:"termsOfServiceAgreed"`
+		OnlyReturnExisting   bool            `json:"onlyReturnExisting"`
+		Binding              json.RawMessage `json:"externalAccountBinding"`
 	}
 	if err := readPayload(r, &payload); err != nil {
+		return nil, err
+	}
+	binding, err := parseBinding(r, payload.Binding)
+	if err != nil {
 		return nil, err
 	}
 	account, created, err := w.RA.NewAccount(r.Context(), ra.NewAccount{
 		Directory: r.dir.Name, Key: r.key, Contacts: payload.Contact,
 		TermsOfServiceAgreed: payload.TermsOfServiceAgreed,
 		OnlyReturnExisting:   payload.OnlyReturnExisting,
+		Binding:              binding,
 		Client:               clientAddr(r.Request),
 	})
 	if err != nil {

@@ -61,9 +61,15 @@ func malformed(format string, args ...any) error {
 	return acme.NewProblem(acme.Malformed, format, args...)
 }
 
-// parseJWS reads a Flattened JWS: exactly one signature, everything in the
-// protected header (RFC 8555 §6.2).
-func parseJWS(body []byte) (jws, error) {
+// flattened is a Flattened JWS taken apart, its header not yet read.
+type flattened struct {
+	compact            string
+	protected, payload []byte // decoded
+}
+
+// parseFlattened reads a Flattened JWS: exactly one signature, everything in
+// the protected header (RFC 8555 §6.2).
+func parseFlattened(body []byte) (flattened, error) {
 	var flat struct {
 		Protected  *string         `json:"protected"`
 		Payload    *string         `json:"payload"`
@@ -72,24 +78,33 @@ func parseJWS(body []byte) (jws, error) {
 		Signatures json.RawMessage `json:"signatures"`
 	}
 	if err := strictjson.Unmarshal(body, &flat); err != nil {
-		return jws{}, malformed("the request is not a JWS in the flattened JSON serialization: %s", jsonError(err))
+		return flattened{}, malformed("the request is not a JWS in the flattened JSON serialization: %s", jsonError(err))
 	}
 	switch {
 	case flat.Signatures != nil:
-		return jws{}, malformed("the request must carry one signature, in the flattened JSON serialization, not \"signatures\"")
+		return flattened{}, malformed("the request must carry one signature, in the flattened JSON serialization, not \"signatures\"")
 	case flat.Header != nil:
-		return jws{}, malformed("the JWS must not have an unprotected header (RFC 8555 §6.2)")
+		return flattened{}, malformed("the JWS must not have an unprotected header (RFC 8555 §6.2)")
 	case flat.Protected == nil || flat.Payload == nil || flat.Signature == nil:
-		return jws{}, malformed("the JWS needs \"protected\", \"payload\" and \"signature\"; an empty payload is \"\"")
+		return flattened{}, malformed("the JWS needs \"protected\", \"payload\" and \"signature\"; an empty payload is \"\"")
 	}
 	protected, err1 := decodeBase64(*flat.Protected)
 	payload, err2 := decodeBase64(*flat.Payload)
 	_, err3 := decodeBase64(*flat.Signature)
 	if err := errors.Join(err1, err2, err3); err != nil {
-		return jws{}, malformed("\"protected\", \"payload\" and \"signature\" must be base64url without padding or line breaks")
+		return flattened{}, malformed("\"protected\", \"payload\" and \"signature\" must be base64url without padding or line breaks")
 	}
-	j := jws{compact: *flat.Protected + "." + *flat.Payload + "." + *flat.Signature, payload: payload}
-	if err := strictjson.Unmarshal(protected, &j.header); err != nil {
+	return flattened{*flat.Protected + "." + *flat.Payload + "." + *flat.Signature, protected, payload}, nil
+}
+
+// parseJWS reads a JWS as clients sign requests with it.
+func parseJWS(body []byte) (jws, error) {
+	flat, err := parseFlattened(body)
+	if err != nil {
+		return jws{}, err
+	}
+	j := jws{compact: flat.compact, payload: flat.payload}
+	if err := strictjson.Unmarshal(flat.protected, &j.header); err != nil {
 		return jws{}, malformed("the protected header can't be read: %s", jsonError(err))
 	}
 	return j, j.header.check()

@@ -25,9 +25,9 @@ import (
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// flattened is a JWS with the given header and payload and a signature that
+// flatJWS is a JWS with the given header and payload and a signature that
 // is none.
-func flattened(header, payload string) string {
+func flatJWS(header, payload string) string {
 	return fmt.Sprintf(`{"protected":%q,"payload":%q,"signature":%q}`, b64(header), b64(payload), b64("signature"))
 }
 
@@ -37,45 +37,45 @@ const goodHeader = `{"alg":"ES256","nonce":"abc","url":"https://ca.example/acme/
 func TestParseJWS(t *testing.T) {
 	t.Parallel()
 	header := func(members string) string {
-		return flattened(`{"alg":"ES256","nonce":"abc","url":"https://ca.example/x","kid":"k"`+members+`}`, "{}")
+		return flatJWS(`{"alg":"ES256","nonce":"abc","url":"https://ca.example/x","kid":"k"`+members+`}`, "{}")
 	}
 	tests := []struct {
 		name, body string
 		want       acme.ProblemType // empty: accepted
 	}{
-		{"good", flattened(goodHeader, "{}"), ""},
-		{"empty payload", flattened(goodHeader, ""), ""},
-		{"unknown members", strings.Replace(flattened(goodHeader, "{}"), "{", `{"extra":1,`, 1), ""},
+		{"good", flatJWS(goodHeader, "{}"), ""},
+		{"empty payload", flatJWS(goodHeader, ""), ""},
+		{"unknown members", strings.Replace(flatJWS(goodHeader, "{}"), "{", `{"extra":1,`, 1), ""},
 		{"not JSON", "hello", acme.Malformed},
 		{"empty", "", acme.Malformed},
 		{"null", "null", acme.Malformed},
 		{"array", "[]", acme.Malformed},
 		{"compact serialization", b64(goodHeader) + "." + b64("{}") + "." + b64("s"), acme.Malformed},
-		{"trailing data", flattened(goodHeader, "{}") + "{}", acme.Malformed},
-		{"member twice", strings.Replace(flattened(goodHeader, "{}"), "{", `{"payload":"",`, 1), acme.Malformed},
-		{"unprotected header", strings.Replace(flattened(goodHeader, "{}"), "{", `{"header":{},`, 1), acme.Malformed},
-		{"unprotected header null", strings.Replace(flattened(goodHeader, "{}"), "{", `{"header":null,`, 1), acme.Malformed},
-		{"signatures", strings.Replace(flattened(goodHeader, "{}"), "{", `{"signatures":[],`, 1), acme.Malformed},
+		{"trailing data", flatJWS(goodHeader, "{}") + "{}", acme.Malformed},
+		{"member twice", strings.Replace(flatJWS(goodHeader, "{}"), "{", `{"payload":"",`, 1), acme.Malformed},
+		{"unprotected header", strings.Replace(flatJWS(goodHeader, "{}"), "{", `{"header":{},`, 1), acme.Malformed},
+		{"unprotected header null", strings.Replace(flatJWS(goodHeader, "{}"), "{", `{"header":null,`, 1), acme.Malformed},
+		{"signatures", strings.Replace(flatJWS(goodHeader, "{}"), "{", `{"signatures":[],`, 1), acme.Malformed},
 		{"detached payload", fmt.Sprintf(`{"protected":%q,"signature":%q}`, b64(goodHeader), b64("s")), acme.Malformed},
 		{"payload not a string", fmt.Sprintf(`{"protected":%q,"payload":{},"signature":%q}`, b64(goodHeader), b64("s")), acme.Malformed},
 		{"padded payload", fmt.Sprintf(`{"protected":%q,"payload":"e30=","signature":%q}`, b64(goodHeader), b64("s")), acme.Malformed},
 		{"line break in payload", fmt.Sprintf(`{"protected":%q,"payload":"e3\n0","signature":%q}`, b64(goodHeader), b64("s")), acme.Malformed},
 		{"standard base64", fmt.Sprintf(`{"protected":%q,"payload":"e+/0","signature":%q}`, b64(goodHeader), b64("s")), acme.Malformed},
-		{"header not JSON", flattened("x", "{}"), acme.Malformed},
-		{"header member twice", flattened(`{"alg":"ES256","alg":"none","url":"u","kid":"k"}`, "{}"), acme.Malformed},
-		{"nested too deep", flattened(`{"x":`+strings.Repeat("[", 5000)+strings.Repeat("]", 5000)+`}`, "{}"), acme.Malformed},
+		{"header not JSON", flatJWS("x", "{}"), acme.Malformed},
+		{"header member twice", flatJWS(`{"alg":"ES256","alg":"none","url":"u","kid":"k"}`, "{}"), acme.Malformed},
+		{"nested too deep", flatJWS(`{"x":`+strings.Repeat("[", 5000)+strings.Repeat("]", 5000)+`}`, "{}"), acme.Malformed},
 		{"crit", header(`,"crit":["b64"]`), acme.Malformed},
 		{"crit empty", header(`,"crit":[]`), acme.Malformed},
 		{"b64 false", header(`,"b64":false`), acme.Malformed},
 		{"zip", header(`,"zip":"DEF"`), acme.Malformed},
 		{"both jwk and kid", header(`,"jwk":{}`), acme.Malformed},
-		{"neither jwk nor kid", flattened(`{"alg":"ES256","url":"u"}`, "{}"), acme.Malformed},
-		{"no url", flattened(`{"alg":"ES256","kid":"k"}`, "{}"), acme.Malformed},
-		{"no alg", flattened(`{"url":"u","kid":"k"}`, "{}"), acme.BadSignatureAlgorithm},
-		{"alg none", flattened(`{"alg":"none","url":"u","kid":"k"}`, "{}"), acme.BadSignatureAlgorithm},
-		{"alg in another case", flattened(`{"alg":"es256","url":"u","kid":"k"}`, "{}"), acme.BadSignatureAlgorithm},
-		{"a MAC", flattened(`{"alg":"HS256","url":"u","kid":"k"}`, "{}"), acme.BadSignatureAlgorithm},
-		{"SHA-1", flattened(`{"alg":"RS1","url":"u","kid":"k"}`, "{}"), acme.BadSignatureAlgorithm},
+		{"neither jwk nor kid", flatJWS(`{"alg":"ES256","url":"u"}`, "{}"), acme.Malformed},
+		{"no url", flatJWS(`{"alg":"ES256","kid":"k"}`, "{}"), acme.Malformed},
+		{"no alg", flatJWS(`{"url":"u","kid":"k"}`, "{}"), acme.BadSignatureAlgorithm},
+		{"alg none", flatJWS(`{"alg":"none","url":"u","kid":"k"}`, "{}"), acme.BadSignatureAlgorithm},
+		{"alg in another case", flatJWS(`{"alg":"es256","url":"u","kid":"k"}`, "{}"), acme.BadSignatureAlgorithm},
+		{"a MAC", flatJWS(`{"alg":"HS256","url":"u","kid":"k"}`, "{}"), acme.BadSignatureAlgorithm},
+		{"SHA-1", flatJWS(`{"alg":"RS1","url":"u","kid":"k"}`, "{}"), acme.BadSignatureAlgorithm},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -251,8 +251,8 @@ func TestWeakAccountKeys(t *testing.T) {
 }
 
 func FuzzParseJWS(f *testing.F) {
-	f.Add([]byte(flattened(goodHeader, "{}")))
-	f.Add([]byte(flattened(goodHeader, "")))
+	f.Add([]byte(flatJWS(goodHeader, "{}")))
+	f.Add([]byte(flatJWS(goodHeader, "")))
 	f.Add([]byte(`{"protected":"","payload":"","signature":""}`))
 	f.Add([]byte(`{"signatures":[]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {

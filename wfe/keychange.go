@@ -56,12 +56,15 @@ func (w *WFE) keyChange(r *request) (*response, error) {
 }
 
 // inPayload says that a problem is the inner JWS's.
-func inPayload(err error) error {
+func inPayload(err error) error { return prefixed(err, "inner JWS: ") }
+
+// prefixed says in a problem's detail what it is about.
+func prefixed(err error, what string) error {
 	var p *acme.Problem
 	if !errors.As(err, &p) {
 		return err
 	}
-	inner := *p
-	inner.Detail = "inner JWS: " + p.Detail
-	return &inner
+	about := *p
+	about.Detail = what + p.Detail
+	return &about
 }
