@@ -52,15 +52,11 @@ func (s *Server) baseConfig() (map[string]any, error) {
 	}
 	external := "https://localhost:" + port
 	s.DirectoryURL, s.PublicURL, s.AdminURL = external+"/directory", "http://"+public, "https://"+admin
-	storeURL, err := s.storeURL()
-	if err != nil {
-		return nil, err
-	}
 	return map[string]any{
 		"listen":       map[string]any{"acme": acme, "public": public, "admin": admin},
 		"external_url": external,
 		"public_url":   s.PublicURL,
-		"store":        map[string]any{"url": storeURL},
+		"store":        map[string]any{"url": s.store},
 		"va": map[string]any{
 			"resolvers": []string{s.Names.DNSAddr()},
 			"http_port": s.Names.HTTPPort(), "tls_port": s.Names.TLSPort(),

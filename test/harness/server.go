@@ -39,6 +39,7 @@ type Server struct {
 	// Names answers the server's validations.
 	Names *responder.Responder
 
+	store     string // URL; empty: SQLite
 	plan      []plan
 	ports     reservation
 	processes []*process
@@ -65,7 +66,7 @@ const readyTime = 90 * time.Second
 // stop cleanly; its log is shown when the test fails.
 func Start(t testing.TB, o Options) *Server {
 	t.Helper()
-	s, err := start(context.Background(), o)
+	s, err := start(t, o)
 	t.Cleanup(func() {
 		if err := s.close(); err != nil {
 			t.Errorf("stopping the server: %v", err)
@@ -81,9 +82,10 @@ func Start(t testing.TB, o Options) *Server {
 }
 
 // start never returns nil: what was started before an error can be closed.
-func start(ctx context.Context, o Options) (*Server, error) {
-	s := &Server{Options: o}
-	steps := []func() error{s.makeDir, s.startResponder, s.makePlan, func() error { return s.up(ctx) }}
+func start(t testing.TB, o Options) (*Server, error) {
+	t.Helper()
+	s := &Server{Options: o, store: storeURL(t, o.Wiring)}
+	steps := []func() error{s.makeDir, s.startResponder, s.makePlan, s.up}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return s, err
@@ -101,7 +103,7 @@ func (s *Server) makeDir() (err error) {
 func (s *Server) later(f func() error) { s.cleanups = append(s.cleanups, f) }
 
 // up starts every process of the plan and waits until all are ready.
-func (s *Server) up(ctx context.Context) error {
+func (s *Server) up() error {
 	for _, p := range s.plan {
 		started, err := startProcess(p.name, p.args, p.env)
 		if err != nil {
@@ -109,7 +111,7 @@ func (s *Server) up(ctx context.Context) error {
 		}
 		s.processes = append(s.processes, started)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, readyTime, errors.New("it took longer than "+readyTime.String()))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), readyTime, errors.New("it took longer than "+readyTime.String()))
 	defer cancel()
 	for i, p := range s.plan {
 		if err := awaitReady(ctx, s.processes[i], p.admin); err != nil {
@@ -213,7 +215,7 @@ func (s *Server) Stop(t testing.TB) {
 // Up starts the server again on the same data and ports after Stop or Kill.
 func (s *Server) Up(t testing.TB) {
 	t.Helper()
-	if err := s.up(context.Background()); err != nil {
+	if err := s.up(); err != nil {
 		t.Fatalf("starting the server again: %v", err)
 	}
 }

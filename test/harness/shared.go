@@ -1,7 +1,6 @@
 package harness
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"sync"
@@ -48,7 +47,7 @@ func SharedWith(t testing.TB, w Wiring) *Server {
 	}
 	shared.mu.Unlock()
 	server.once.Do(func() {
-		server.s, server.err = start(context.Background(), Options{Wiring: w})
+		server.s, server.err = start(keep{t}, Options{Wiring: w})
 		atExit(server.s.close)
 	})
 	if server.err != nil {
