@@ -116,6 +116,9 @@ func (s *Server) planRoles() error {
 		listen := maps.Clone(base["listen"].(map[string]any))
 		listen["admin"] = adminAddrs[i]
 		config["listen"] = listen
+		if role.name == "wfe" {
+			s.AdminURL = "https://" + adminAddrs[i]
+		}
 		services := make(map[string]any)
 		for _, called := range role.calls {
 			services[called] = []string{address[called]}
@@ -133,6 +136,5 @@ func (s *Server) planRoles() error {
 			return err
 		}
 	}
-	s.AdminURL = s.plan[4].admin
 	return nil
 }

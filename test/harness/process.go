@@ -40,14 +40,13 @@ var spawn = sync.OnceValue(func() chan<- func() {
 
 // startProcess runs the binary; both its outputs go to the log. The process is
 // killed when the test process ends, however it ends.
-func startProcess(name string, args []string, env []string) (*process, error) {
+func startProcess(name string, args []string) (*process, error) {
 	path, err := Binary()
 	if err != nil {
 		return nil, err
 	}
 	p := &process{name: name, log: &logBuffer{}, exited: make(chan struct{})}
 	p.cmd = exec.Command(path, args...)
-	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,7 +44,7 @@ type Server struct {
 	store     string // URL; empty: SQLite
 	plan      []plan
 	ports     reservation
-	processes []*process
+	processes []*process // as in plan; nil: not running
 	past      []*process // ended ones, for their logs
 	cleanups  []func() error
 	http      *http.Client
@@ -50,12 +52,10 @@ type Server struct {
 
 // plan is how to start one process, the same at each start.
 type plan struct {
-	name   string
-	args   []string
-	env    []string
-	data   string
-	admin  string // base URL of its admin listener
-	config map[string]any
+	name  string
+	args  []string
+	data  string
+	admin string // base URL of its admin listener
 }
 
 // readyTime is how long a start may take: the first one makes the hierarchy
@@ -102,14 +102,21 @@ func (s *Server) makeDir() (err error) {
 
 func (s *Server) later(f func() error) { s.cleanups = append(s.cleanups, f) }
 
-// up starts every process of the plan and waits until all are ready.
+// up starts the processes of the plan that are not running and waits until
+// all are ready.
 func (s *Server) up() error {
-	for _, p := range s.plan {
-		started, err := startProcess(p.name, p.args, p.env)
+	if s.processes == nil {
+		s.processes = make([]*process, len(s.plan))
+	}
+	for i, p := range s.plan {
+		if s.processes[i] != nil {
+			continue
+		}
+		started, err := startProcess(p.name, p.args)
 		if err != nil {
 			return err
 		}
-		s.processes = append(s.processes, started)
+		s.processes[i] = started
 	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), readyTime, errors.New("it took longer than "+readyTime.String()))
 	defer cancel()
@@ -220,24 +227,31 @@ func (s *Server) Up(t testing.TB) {
 	}
 }
 
-// Kill ends every process at once, as kill -9 does.
-func (s *Server) Kill() {
-	for _, p := range s.processes {
-		p.kill()
+// Kill ends processes at once, as kill -9 does: the named roles, or all.
+func (s *Server) Kill(roles ...string) {
+	for i, p := range s.processes {
+		if p != nil && (len(roles) == 0 || slices.Contains(roles, p.name)) {
+			p.kill()
+			s.ended(i)
+		}
 	}
-	s.past = append(s.past, s.processes...)
-	s.processes = nil
 }
 
 // down stops the processes, those that clients face first.
 func (s *Server) down() error {
 	var errs []error
-	for i := len(s.processes) - 1; i >= 0; i-- {
-		errs = append(errs, s.processes[i].stop())
+	for i, p := range slices.Backward(s.processes) {
+		if p != nil {
+			errs = append(errs, p.stop())
+			s.ended(i)
+		}
 	}
-	s.past = append(s.past, s.processes...)
-	s.processes = nil
 	return errors.Join(errs...)
+}
+
+func (s *Server) ended(i int) {
+	s.past = append(s.past, s.processes[i])
+	s.processes[i] = nil
 }
 
 func (s *Server) close() error {
@@ -251,11 +265,13 @@ func (s *Server) close() error {
 
 // Logs are the ends of what the processes wrote.
 func (s *Server) Logs() string {
-	var all string
-	for _, p := range append(s.past, s.processes...) {
-		all += fmt.Sprintf("--- log of cairn %s (pid %d)\n%s\n", p.name, p.cmd.Process.Pid, p.log.tail(8000))
+	var all strings.Builder
+	for _, p := range append(slices.Clone(s.past), s.processes...) {
+		if p != nil {
+			fmt.Fprintf(&all, "--- log of cairn %s (pid %d)\n%s\n", p.name, p.cmd.Process.Pid, p.log.tail(8000))
+		}
 	}
-	return all
+	return all.String()
 }
 
 // writeConfig writes the configuration of a process and returns its path.

@@ -2,6 +2,7 @@ package rawacme
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -72,9 +73,18 @@ func New(t testing.TB, hc *http.Client, directoryURL string, key any) *Client {
 // Do sends a plain request.
 func (c *Client) Do(t testing.TB, method, url string, header http.Header, body []byte) *Response {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewReader(body))
+	resp, err := c.do(t.Context(), method, url, header, body)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, url, err)
+		t.Fatal(err)
+	}
+	c.keep(resp)
+	return resp
+}
+
+func (c *Client) do(ctx context.Context, method, url string, header http.Header, body []byte) (*Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", method, url, err)
 	}
 	for name, values := range header {
 		req.Header[name] = values
@@ -82,48 +92,68 @@ func (c *Client) Do(t testing.TB, method, url string, header http.Header, body [
 	req.Header.Set("User-Agent", "cairn-rawacme")
 	resp, err := c.HTTP.Do(req)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, url, err)
+		return nil, err
 	}
 	defer resp.Body.Close()
 	read, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
 	if err != nil {
-		t.Fatalf("reading the answer to %s %s: %v", method, url, err)
+		return nil, fmt.Errorf("reading the answer to %s %s: %w", method, url, err)
 	}
+	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: read}, nil
+}
+
+// keep keeps the nonce of an answer for the next request.
+func (c *Client) keep(resp *Response) {
 	if nonce := resp.Header.Get("Replay-Nonce"); nonce != "" {
 		c.mu.Lock()
 		c.nonce = nonce
 		c.mu.Unlock()
 	}
-	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: read}
 }
 
 // Nonce is an unused nonce: the last answer's or else a new one.
 func (c *Client) Nonce(t testing.TB) string {
 	t.Helper()
-	c.mu.Lock()
-	nonce := c.nonce
-	c.nonce = ""
-	c.mu.Unlock()
-	if nonce != "" {
-		return nonce
-	}
-	resp := c.Do(t, http.MethodHead, c.Directory.NewNonce, nil, nil)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	nonce, c.nonce = c.nonce, ""
-	if nonce == "" {
-		t.Fatalf("HEAD newNonce: status %d without a Replay-Nonce", resp.Status)
+	nonce, err := c.newNonce(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
 	return nonce
 }
+
+func (c *Client) newNonce(ctx context.Context) (string, error) {
+	if nonce := c.takeNonce(); nonce != "" {
+		return nonce, nil
+	}
+	resp, err := c.do(ctx, http.MethodHead, c.Directory.NewNonce, nil, nil)
+	if err != nil {
+		return "", err
+	}
+	nonce := resp.Header.Get("Replay-Nonce")
+	if nonce == "" {
+		return "", fmt.Errorf("HEAD newNonce: status %d without a Replay-Nonce", resp.Status)
+	}
+	return nonce, nil
+}
+
+func (c *Client) takeNonce() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	nonce := c.nonce
+	c.nonce = ""
+	return nonce
+}
+
+// Forget drops the nonce that the client keeps, as after a server's restart.
+func (c *Client) Forget() { c.takeNonce() }
 
 // Post signs payload with the account's key and sends it. Payload is a []byte,
 // taken as it is, or a value to encode as JSON; nil is POST-as-GET.
 func (c *Client) Post(t testing.TB, url string, payload any, edits ...Edit) *Response {
 	t.Helper()
-	resp, err := c.send(t, url, payload, edits)
+	resp, err := c.Try(t.Context(), url, payload, edits...)
 	if err != nil {
-		t.Fatalf("building a request to %s: %v", url, err)
+		t.Fatalf("POST %s: %v", url, err)
 	}
 	return resp
 }
@@ -134,12 +164,17 @@ func (c *Client) Get(t testing.TB, url string, edits ...Edit) *Response {
 	return c.Post(t, url, nil, edits...)
 }
 
-func (c *Client) send(t testing.TB, url string, payload any, edits []Edit) (*Response, error) {
-	t.Helper()
+// Try is Post for a server that may be gone: it returns the error when there
+// is no answer.
+func (c *Client) Try(ctx context.Context, url string, payload any, edits ...Edit) (*Response, error) {
+	nonce, err := c.newNonce(ctx)
+	if err != nil {
+		return nil, err
+	}
 	m := &Message{
 		Method: http.MethodPost, URL: url, ContentType: "application/jose+json", HTTPHeader: http.Header{},
 		Key:    c.Key,
-		Header: map[string]any{"alg": Alg(c.Key), "url": url, "nonce": c.Nonce(t)},
+		Header: map[string]any{"alg": Alg(c.Key), "url": url, "nonce": nonce},
 	}
 	if c.KID != "" {
 		m.Header["kid"] = c.KID
@@ -175,7 +210,12 @@ func (c *Client) send(t testing.TB, url string, payload any, edits []Edit) (*Res
 	if m.ContentType != "" {
 		m.HTTPHeader.Set("Content-Type", m.ContentType)
 	}
-	return c.Do(t, m.Method, m.URL, m.HTTPHeader, body), nil
+	resp, err := c.do(ctx, m.Method, m.URL, m.HTTPHeader, body)
+	if err != nil {
+		return nil, err
+	}
+	c.keep(resp)
+	return resp, nil
 }
 
 // JSON decodes the body into v.

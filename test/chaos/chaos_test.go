@@ -1,0 +1,178 @@
+// Package chaos ends processes with kill -9 at the worst moments: what was
+// accepted is not lost, and nothing is done twice (DESIGN.md §4, invariant 3).
+package chaos
+
+import (
+	"net/http"
+	"path"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cairn-ca/cairn/test/harness"
+	"github.com/cairn-ca/cairn/test/harness/rawacme"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+// start starts a server that answers without waiting for results, so that
+// there is work under way when it is killed, and whose leases lapse soon.
+func start(t *testing.T, w harness.Wiring) *harness.Server {
+	return harness.Start(t, harness.Options{Wiring: w, Configure: func(config map[string]any) {
+		config["answer_wait"] = "0s"
+		config["va"].(map[string]any)["timeout"] = "2s"
+	}})
+}
+
+// victims are the processes to kill: each role by itself, or everything.
+func victims(w harness.Wiring, roles ...string) [][]string {
+	if !w.Roles {
+		return [][]string{nil}
+	}
+	all := [][]string{nil}
+	for _, role := range roles {
+		all = append(all, []string{role})
+	}
+	return all
+}
+
+// A challenge was accepted and its validation is under way when the server is
+// killed. After the restart the authorization becomes valid by itself.
+func TestKillDuringValidation(t *testing.T) {
+	t.Parallel()
+	harness.EachWiring(t, func(t *testing.T, w harness.Wiring) {
+		s := start(t, w)
+		c := s.Account(t)
+		web := &slowWeb{arrived: make(chan struct{}, 100)}
+		s.Names.SetHTTPHandler(web)
+		for _, victim := range victims(w, "ra", "va") {
+			name := harness.NewName("validation")
+			order := c.NewOrder(t, name)
+			authz := c.Authorization(t, order.Authorizations[0])
+			challenge := authz.Challenge(t, "http-01")
+			let := web.hold(challenge.Token, c.KeyAuthorization(challenge.Token))
+
+			c.Respond(t, challenge)
+			<-web.arrived // the validation is waiting for the web server
+			s.Kill(victim...)
+			let()
+			s.Up(t)
+
+			c.Forget()
+			if authz = c.Decided(t, authz.URL); authz.Status != "valid" {
+				t.Fatalf("after kill -9 of %v the authorization is %s: %+v", victim, authz.Status, authz.Challenges)
+			}
+			key := rawacme.NewKey(t)
+			chain := c.Finalize(t, order, rawacme.CSR(t, key, []string{name}))
+			s.Verify(t, harness.Certificate{Chain: chain}, name)
+		}
+	})
+}
+
+// The server is killed around a finalize request, whether that was answered
+// or not. After the restart the polling client gets its certificate, one.
+func TestKillAfterFinalize(t *testing.T) {
+	t.Parallel()
+	harness.EachWiring(t, func(t *testing.T, w harness.Wiring) {
+		s := start(t, w)
+		c := s.Account(t)
+		// The moments after the request was sent: none is special, which is
+		// the point. The last one is after the answer.
+		moments := []time.Duration{0, 2 * time.Millisecond, 6 * time.Millisecond, -1}
+		for _, victim := range victims(w, "ca", "ra") {
+			for _, moment := range moments {
+				killAround(t, s, c, victim, moment)
+			}
+		}
+	})
+}
+
+func killAround(t *testing.T, s *harness.Server, c *rawacme.Client, victim []string, moment time.Duration) {
+	t.Helper()
+	name := harness.NewName("finalize")
+	order := s.Ready(t, c, "http-01", name)
+	csr := map[string]any{"csr": rawacme.B64(rawacme.CSR(t, rawacme.NewKey(t), []string{name}))}
+
+	var accepted bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		resp, err := c.Try(t.Context(), order.Finalize, csr)
+		accepted = err == nil && resp.Status == http.StatusOK
+	})
+	if moment < 0 {
+		wg.Wait()
+	} else {
+		time.Sleep(moment) // the moment of the kill, not a wait for anything
+	}
+	s.Kill(victim...)
+	wg.Wait()
+	s.Up(t)
+	c.Forget()
+
+	if moment < 0 && !accepted {
+		t.Error("finalize was refused")
+	}
+	order = c.Order(t, order.URL)
+	if order.Status == "ready" {
+		if accepted {
+			t.Errorf("finalize was accepted and forgotten")
+		}
+		c.Post(t, order.Finalize, csr).Want(t, http.StatusOK)
+	}
+	order = c.Settled(t, order.URL)
+	if order.Status != "valid" {
+		t.Fatalf("after kill -9 of %v at %v the order is %s: %+v", victim, moment, order.Status, order.Error)
+	}
+	first := c.Download(t, order.Certificate)
+	s.Verify(t, harness.Certificate{Chain: first}, name)
+	if again := c.Download(t, c.Order(t, order.URL).Certificate); !again[0].Equal(first[0]) {
+		t.Error("the order's certificate changed")
+	}
+}
+
+// A revocation that was answered is there after kill -9, in OCSP and the CRL.
+func TestKillAfterRevocation(t *testing.T) {
+	t.Parallel()
+	harness.EachWiring(t, func(t *testing.T, w harness.Wiring) {
+		s := start(t, w)
+		c := s.Account(t)
+		issued := s.Issue(t, c, "http-01", harness.NewName("revoked"))
+		c.Revoke(t, issued.Leaf().Raw, 1).Want(t, http.StatusOK)
+		s.Kill()
+		s.Up(t)
+		s.CheckRevoked(t, issued.Certificate, 1)
+	})
+}
+
+// slowWeb answers tokens when it is let.
+type slowWeb struct {
+	arrived chan struct{}
+	tokens  sync.Map
+}
+
+type held struct {
+	let     chan struct{}
+	content string
+}
+
+// hold prepares an answer that waits until the function is called.
+func (w *slowWeb) hold(token, content string) (let func()) {
+	h := held{make(chan struct{}), content}
+	w.tokens.Store(token, h)
+	return sync.OnceFunc(func() { close(h.let) })
+}
+
+func (w *slowWeb) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
+	h, ok := w.tokens.Load(path.Base(req.URL.Path))
+	if !ok {
+		http.NotFound(rw, req)
+		return
+	}
+	w.arrived <- struct{}{}
+	select {
+	case <-h.(held).let:
+		_, _ = rw.Write([]byte(h.(held).content))
+	case <-req.Context().Done():
+		panic(http.ErrAbortHandler)
+	}
+}
