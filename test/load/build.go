@@ -15,7 +15,7 @@ const (
 	pebbleVersion = "v2.10.1"
 )
 
-// buildCairn builds the command of this module into dir.
+// buildCairn builds the command of this module into dir, as make does.
 func buildCairn(ctx context.Context, dir string) (string, error) {
 	mod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
@@ -23,8 +23,9 @@ func buildCairn(ctx context.Context, dir string) (string, error) {
 	}
 	root := filepath.Dir(strings.TrimSpace(string(mod)))
 	binary := filepath.Join(dir, "cairn")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/cairn")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/cairn")
 	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	return binary, runBuild(cmd, "cairn")
 }
 
