@@ -144,8 +144,12 @@ func (c *Client) takeNonce() string {
 	return nonce
 }
 
-// Forget drops the nonce that the client keeps, as after a server's restart.
-func (c *Client) Forget() { c.takeNonce() }
+// Forget drops what the client keeps of a server that was restarted: its nonce
+// and its connections.
+func (c *Client) Forget() {
+	c.takeNonce()
+	c.HTTP.CloseIdleConnections()
+}
 
 // Post signs payload with the account's key and sends it. Payload is a []byte,
 // taken as it is, or a value to encode as JSON; nil is POST-as-GET.
