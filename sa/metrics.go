@@ -1,0 +1,94 @@
+package sa
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// operation names a method of the store in the metrics.
+type operation int
+
+const (
+	opAccount operation = iota
+	opAccountByKey
+	opOrder
+	opOrders
+	opAuthorization
+	opCertificate
+	opIssuer
+	opIssuers
+	opCRL
+	opPing
+	opCreateAccount
+	opUpdateAccount
+	opChangeAccountKey
+	opCreateOrder
+	opReusableAuthorizations
+	opDeactivateAuthorization
+	opBeginValidation
+	opClaimValidations
+	opRetryValidation
+	opCompleteValidation
+	opRecordCAA
+	opRecordIssuance
+	opClaimIssuances
+	opCompleteIssuance
+	opFailIssuance
+	opRevoke
+	opRevocations
+	opLatestRevocation
+	opPublishCRL
+	opPutIssuer
+	opBlockKey
+	opKeyBlocked
+	opLease
+	operations
+)
+
+var operationNames = [operations]string{
+	"account", "account_by_key", "order", "orders", "authorization", "certificate", "issuer", "issuers", "crl", "ping",
+	"create_account", "update_account", "change_account_key",
+	"create_order", "reusable_authorizations", "deactivate_authorization",
+	"begin_validation", "claim_validations", "retry_validation", "complete_validation", "record_caa",
+	"record_issuance", "claim_issuances", "complete_issuance", "fail_issuance",
+	"revoke", "revocations", "latest_revocation", "publish_crl", "put_issuer",
+	"block_key", "key_blocked", "lease",
+}
+
+// metrics are the store's, with the observers looked up once.
+type metrics struct {
+	seconds [operations]prometheus.Observer
+	group   prometheus.Histogram
+}
+
+func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "cairn_store_seconds",
+		Help: "Time that the store took, by operation; the wait for a connection and for the commit included.",
+		// 25 µs (a read of SQLite) to 6.5 s (a failover of PostgreSQL).
+		Buckets: prometheus.ExponentialBuckets(25e-6, 4, 10),
+	}, []string{"operation"})
+	m := &metrics{group: prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "cairn_store_group_size",
+		Help:    "Write transactions that shared one commit (SQLite).",
+		Buckets: prometheus.ExponentialBuckets(1, 2, 8),
+	})}
+	for op := range operations {
+		m.seconds[op] = seconds.WithLabelValues(operationNames[op])
+	}
+	if registerer == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{seconds, m.group} {
+		if err := registerer.Register(c); err != nil {
+			return nil, fmt.Errorf("registering the store's metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) observe(op operation, began time.Time) {
+	m.seconds[op].Observe(time.Since(began).Seconds())
+}
