@@ -3,7 +3,6 @@ package dns
 import (
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -159,18 +158,25 @@ func recordData(rr dns.RR) string {
 }
 
 // printable cuts what came from the network to a length fit for a line, and
-// escapes what is not printable ASCII.
+// escapes what is not printable ASCII. Escapes that are there already stay.
 func printable(s string) string {
 	const most = 200
-	cut := len(s) > most
-	if cut {
-		s = s[:most]
+	end := ""
+	if len(s) > most {
+		s, end = s[:most], "..."
 	}
-	quoted := strconv.QuoteToASCII(s)
-	if quoted = quoted[1 : len(quoted)-1]; cut {
-		quoted += "..."
+	if strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) < 0 {
+		return s + end
 	}
-	return strings.ReplaceAll(quoted, `\"`, `"`)
+	var b strings.Builder
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		} else {
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String() + end
 }
 
 // unescape undoes the presentation form that the dns package gives to
