@@ -1,0 +1,108 @@
+package main
+
+import (
+	"crypto/x509"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/cairn-ca/cairn/ca"
+	"github.com/cairn-ca/cairn/ca/key"
+	"github.com/cairn-ca/cairn/internal/acme"
+	"github.com/cairn-ca/cairn/internal/config"
+)
+
+// configuredProfiles are the profiles of the configuration, by name.
+func configuredProfiles(cfg *config.Config) []ca.Profile {
+	var profiles []ca.Profile
+	for _, name := range slices.Sorted(maps.Keys(cfg.CA.Profiles)) {
+		profiles = append(profiles, profile(name, cfg.CA.Profiles[name]))
+	}
+	return profiles
+}
+
+var extendedKeyUsages = map[string]x509.ExtKeyUsage{
+	"server_auth": x509.ExtKeyUsageServerAuth,
+	"client_auth": x509.ExtKeyUsageClientAuth,
+}
+
+// profile turns the settings of a profile into a profile of the CA.
+func profile(name string, c config.Profile) ca.Profile {
+	// What the configuration has no key for is as in the built-in profile.
+	p := ca.BuiltinProfiles()[0]
+	p.Name = name
+	p.Description = c.Description
+	p.Validity = c.Validity
+	p.Backdate = c.Backdate
+	p.Keys = nil
+	for _, t := range c.KeyTypes {
+		p.Keys = append(p.Keys, key.Type(t))
+	}
+	p.IdentifierTypes = nil
+	for _, t := range c.Identifiers {
+		p.IdentifierTypes = append(p.IdentifierTypes, acme.IdentifierType(t))
+	}
+	p.MaxNames = c.MaxNames
+	p.CommonName = ca.CommonName(c.CommonName)
+	if c.CommonName == "none" {
+		p.CommonName = ca.CommonNameNone
+	}
+	p.ExtendedKeyUsages = nil
+	for _, usage := range c.ExtendedKeyUsages {
+		p.ExtendedKeyUsages = append(p.ExtendedKeyUsages, extendedKeyUsages[usage])
+	}
+	p.KeyEncipherment = c.KeyEncipherment
+	p.Policies = c.Policies
+	p.MustStaple = c.MustStaple
+	p.NoIssuerURL, p.NoOCSP, p.NoCRL = !c.IssuerURL, !c.OCSP, !c.CRL
+	return p
+}
+
+// offeredProfiles are the profiles that the directory offers, the default one
+// first.
+func offeredProfiles(cfg *config.Config) ([]ca.Profile, error) {
+	all := ca.BuiltinProfiles()
+	for _, p := range configuredProfiles(cfg) {
+		if i := slices.IndexFunc(all, func(q ca.Profile) bool { return q.Name == p.Name }); i >= 0 {
+			all[i] = p
+		} else {
+			all = append(all, p)
+		}
+	}
+	if len(cfg.Directory.Profiles) == 0 {
+		return all, nil
+	}
+	var offered []ca.Profile
+	for _, name := range cfg.Directory.Profiles {
+		i := slices.IndexFunc(all, func(p ca.Profile) bool { return p.Name == name })
+		if i < 0 {
+			names := make([]string, len(all))
+			for i, p := range all {
+				names[i] = p.Name
+			}
+			slices.Sort(names)
+			return nil, fmt.Errorf("there is no profile %q; the profiles are %s", name, strings.Join(names, ", "))
+		}
+		offered = append(offered, all[i])
+	}
+	return offered, nil
+}
+
+// checkProfiles finds what is wrong with the profiles and can't be seen from
+// the file alone.
+func checkProfiles(cfg *config.Config, file string) error {
+	var errs config.Errors
+	for _, p := range configuredProfiles(cfg) {
+		if err := p.Validate(); err != nil {
+			errs = append(errs, config.Error{File: file, Key: "ca.profiles." + p.Name, Message: err.Error()})
+		}
+	}
+	if _, err := offeredProfiles(cfg); err != nil {
+		errs = append(errs, config.Error{File: file, Key: "profiles", Message: err.Error()})
+	}
+	if len(errs) > 0 {
+		return errs
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cairn-ca/cairn/internal/config"
+)
+
+func serveCommand() *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the whole CA in one process",
+		Long: `Run the whole CA in one process.
+
+Without a configuration it runs on the loopback interface out of the folder
+./cairn-data, and makes there what is not there yet: the store, a root, an
+intermediate and an OCSP signer. Once everything is ready it prints where the
+directory and the root certificate are. SIGTERM or SIGINT lets it finish what
+it has begun; a second one stops it at once.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := s.load()
+			if err != nil {
+				return err
+			}
+			out := streams{stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
+			return serve(cmd.Context(), cfg, out, func(where serving) error {
+				return where.print(out.stdout, cfg)
+			})
+		},
+	}
+	s.register(cmd)
+	return cmd
+}
+
+// serving is what a client must know of a CA that is ready.
+type serving struct {
+	Directory string // URL
+	Root      string // absolute path of the root certificate
+}
+
+// serve runs the whole CA until ctx ends. The function ready is called once,
+// when everything is.
+func serve(ctx context.Context, cfg *config.Config, out streams, ready func(serving) error) error {
+	data, err := openData(cfg.Data, "")
+	if err != nil {
+		return err
+	}
+	n, err := newInstance(cfg, "serve", data, out)
+	if err == nil {
+		err = n.wireServe(ctx)
+	}
+	if err != nil {
+		return errors.Join(err, n.close())
+	}
+	root, err := filepath.Abs(data.file(rootFile))
+	if err != nil {
+		return errors.Join(fmt.Errorf("finding the root certificate: %w", err), n.close())
+	}
+	return n.run(ctx, func() error {
+		return ready(serving{Directory: n.addresses.directory(), Root: root})
+	})
+}
+
+// wireServe builds every service and joins them: no socket between them.
+func (n *instance) wireServe(ctx context.Context) error {
+	acme, err := n.bind(ctx, "listen.acme", n.cfg.Listen.ACME)
+	if err != nil {
+		return err
+	}
+	public, err := n.bind(ctx, "listen.public", n.cfg.Listen.Public)
+	if err != nil {
+		return err
+	}
+	admin, err := n.bind(ctx, "listen.admin", n.cfg.Listen.Admin)
+	if err != nil {
+		return err
+	}
+	n.addresses = configuredAddresses(n.cfg, acme.Addr().String(), public.Addr().String())
+
+	store, err := n.openStore(ctx, true)
+	if err != nil {
+		return err
+	}
+	n.health.Add("store", store.Ping)
+	signing, err := n.addCA(ctx, store)
+	if err != nil {
+		return err
+	}
+	validation, err := n.newVA()
+	if err != nil {
+		return err
+	}
+	registration, err := n.newRA(store, validation, signing)
+	if err != nil {
+		return err
+	}
+	n.addLoop("registration", registration.Run)
+	front, err := n.newWFE(registration, store)
+	if err != nil {
+		return err
+	}
+	revocation, err := n.newPublic(store)
+	if err != nil {
+		return err
+	}
+	certificate := n.newListenerCertificate(signing)
+	if err := certificate.renew(ctx); err != nil {
+		return err
+	}
+	n.addLoop("listener certificate", certificate.run)
+
+	n.addHTTP("acme", acme, front, tlsConfig(certificate.get))
+	n.addHTTP("public", public, revocation, nil)
+	n.addAdmin(admin, tlsConfig(certificate.get))
+	return nil
+}
+
+// print tells a person what they need to begin.
+func (s serving) print(w io.Writer, cfg *config.Config) error {
+	_, err := fmt.Fprintf(w, `Cairn is ready.
+
+  directory  %s
+  root       %s
+
+A first certificate, with lego%s:
+
+  %s
+`, s.Directory, s.Root, clientNote(cfg), s.clientCommand(cfg))
+	return err
+}
+
+// clientCommand is a command line that obtains a certificate. For a CA that
+// may look at this machine it works as it stands: an address needs no DNS.
+func (s serving) clientCommand(cfg *config.Config) string {
+	name := "www.example.com"
+	if cfg.VA.AllowPrivateAddresses {
+		name = "127.0.0.1"
+	}
+	return fmt.Sprintf("LEGO_CA_CERTIFICATES=%s lego --server %s --accept-tos --email you@example.com --domains %s --http --http.port :%d run",
+		shellQuote(s.Root), shellQuote(s.Directory), name, cfg.VA.HTTPPort)
+}
+
+func clientNote(cfg *config.Config) string {
+	switch {
+	case !cfg.VA.AllowPrivateAddresses:
+		return " on a machine that is reached under the name"
+	case cfg.VA.HTTPPort < 1024:
+		return fmt.Sprintf(" (as a user who may listen on port %d)", cfg.VA.HTTPPort)
+	}
+	return ""
+}
+
+// shellQuote quotes a word for a POSIX shell where it needs to be.
+func shellQuote(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-:@%+=,", r))
+	}) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cairn-ca/cairn/internal/config"
+	"github.com/cairn-ca/cairn/internal/telemetry"
+	"github.com/cairn-ca/cairn/sa"
+)
+
+// streams are where a process writes: the log to stderr; a role's audit log to
+// stdout.
+type streams struct {
+	stdout, stderr io.Writer
+}
+
+// instance is a process while it is being put together: its services, its
+// listeners, and what they share.
+type instance struct {
+	services
+	process
+	registry *prometheus.Registry
+	data     *dataFolder // nil in roles that keep nothing
+}
+
+// newInstance sets up what every process has. The caller closes it when
+// setting up the rest fails.
+func newInstance(cfg *config.Config, role string, data *dataFolder, out streams) (*instance, error) {
+	n := &instance{data: data, process: process{health: &telemetry.Health{}, shutdown: cfg.ShutdownTimeout}}
+	if data != nil {
+		n.addCloser(func() error { data.close(); return nil })
+	}
+	logger, err := telemetry.NewLogger(out.stderr, telemetry.LogConfig(cfg.Log))
+	if err != nil {
+		return n, err
+	}
+	n.process.logger = logger
+	audit, err := openAudit(cfg, role, data, out.stdout)
+	if err != nil {
+		return n, err
+	}
+	n.addCloser(audit.Close)
+	n.health.Add("audit log", func(context.Context) error { return audit.Check() })
+	if n.registry, err = telemetry.NewRegistry(telemetry.BuildInfo{Version: buildVersion(), Role: role}); err != nil {
+		return n, err
+	}
+	n.services = services{
+		cfg:     cfg,
+		now:     time.Now,
+		random:  rand.Reader,
+		logger:  logger,
+		audit:   audit.Logger(),
+		metrics: n.registry,
+	}
+	return n, nil
+}
+
+// openAudit opens the audit log where the configuration wants it, or else
+// where processes of this kind have it.
+func openAudit(cfg *config.Config, role string, data *dataFolder, stdout io.Writer) (*telemetry.AuditLog, error) {
+	switch file := cfg.Audit.File; {
+	case file == "-", file == "" && role != "serve":
+		return telemetry.NewAuditLog(stdout), nil
+	case file == "":
+		return telemetry.OpenAuditLog(data.file("audit.log"))
+	default:
+		return telemetry.OpenAuditLog(file)
+	}
+}
+
+// openStore opens the store itself; processes without it reach it over gRPC.
+func (n *instance) openStore(ctx context.Context, migrate bool) (*sa.DB, error) {
+	url, err := storeURL(n.cfg.Store, n.data)
+	if err != nil {
+		return nil, err
+	}
+	if n.cfg.Store.HasPassword() {
+		n.services.logger.Warn("store.url holds a password; move it to store.password_file")
+	}
+	store, err := sa.Open(ctx, sa.Config{URL: url, Migrate: migrate, Now: n.now, Logger: n.log("sa"), Metrics: n.metrics})
+	if err != nil {
+		return nil, storeError(n.cfg, err)
+	}
+	n.addCloser(store.Close)
+	return store, nil
+}
+
+// bind listens on the address of a configuration key.
+func (n *instance) bind(ctx context.Context, key, address string) (net.Listener, error) {
+	l, err := listen(ctx, key, address)
+	if err != nil {
+		return nil, err
+	}
+	// The server closes it too; the second time does no harm.
+	n.addCloser(func() error { l.Close(); return nil })
+	return l, nil
+}
+
+// addHTTP adds an HTTP server and the health check that it serves.
+func (n *instance) addHTTP(name string, l net.Listener, h http.Handler, tls *tls.Config) {
+	s := newServer(serverConfig{Name: name, Listener: l, Handler: h, TLS: tls, Answer: n.cfg.AnswerWait, Logger: n.services.logger})
+	n.addServer(s)
+	n.health.Add("listen."+name, s.check)
+}
+
+// addAdmin adds the admin listener.
+func (n *instance) addAdmin(l net.Listener, tls *tls.Config) {
+	n.addHTTP("admin", l, telemetry.AdminHandler(n.registry, n.health), tls)
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cairn-ca/cairn/internal/config"
+)
+
+func TestStoreURL(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	password := file("password", "p@ss w&rd?\n")
+	data := &dataFolder{path: "/srv/x"}
+	for _, test := range []struct {
+		store config.Store
+		want  string
+	}{
+		{config.Store{}, "sqlite:/srv/x/cairn.db"},
+		{config.Store{URL: "sqlite:/a/b.db"}, "sqlite:/a/b.db"},
+		{config.Store{URL: "postgres://u@h/d"}, "postgres://u@h/d"},
+		{config.Store{URL: "postgres://u@h/d?sslmode=disable", PasswordFile: password}, "postgres://u@h/d?password=p%40ss+w%26rd%3F&sslmode=disable"},
+	} {
+		got, err := storeURL(test.store, data)
+		if err != nil || got != test.want {
+			t.Errorf("%+v: %q, %v; want %q", test.store, got, err, test.want)
+		}
+	}
+	for _, path := range []string{file("empty", "\n"), file("two", "secret\nlines\n"), filepath.Join(dir, "missing")} {
+		_, err := storeURL(config.Store{URL: "postgres://u@h/d", PasswordFile: path}, data)
+		if err == nil || !strings.HasPrefix(err.Error(), "store.password_file: ") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
