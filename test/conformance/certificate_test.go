@@ -32,7 +32,7 @@ func TestCertificateMediaTypes(t *testing.T) {
 	resp := c.Get(t, url)
 	resp.Want(t, http.StatusOK)
 	checkPOST(t, c, resp)
-	if media := resp.Header.Get("Content-Type"); media != "application/pem-certificate-chain" {
+	if media := mediaType(resp); media != "application/pem-certificate-chain" {
 		t.Errorf("Content-Type %q (RFC 8555 §9.1)", media)
 	}
 	// Strict RFC 7468: re-encoding gives the same bytes, and no text around.
@@ -48,14 +48,14 @@ func TestCertificateMediaTypes(t *testing.T) {
 	for _, accept := range []string{"application/pem-certificate-chain", "*/*", "application/*", "text/html, application/pem-certificate-chain;q=0.5"} {
 		resp := c.Get(t, url, rawacme.Accept(accept))
 		resp.Want(t, http.StatusOK)
-		if media := resp.Header.Get("Content-Type"); media != "application/pem-certificate-chain" {
+		if media := mediaType(resp); media != "application/pem-certificate-chain" {
 			t.Errorf("Accept %q: Content-Type %q", accept, media)
 		}
 	}
 	// A single DER certificate, with its issuer as rel=up.
 	resp = c.Get(t, url, rawacme.Accept("application/pkix-cert"))
 	resp.Want(t, http.StatusOK)
-	if media := resp.Header.Get("Content-Type"); media != "application/pkix-cert" {
+	if media := mediaType(resp); media != "application/pkix-cert" {
 		t.Errorf("Content-Type %q", media)
 	}
 	if !bytes.Equal(resp.Body, issued.Leaf().Raw) {

@@ -18,7 +18,7 @@ func TestDirectory(t *testing.T) {
 	c := s.Client(t, rawacme.NewKey(t))
 	resp := c.Do(t, http.MethodGet, s.DirectoryURL, nil, nil)
 	resp.Want(t, http.StatusOK)
-	if media := resp.Header.Get("Content-Type"); media != "application/json" {
+	if media := mediaType(resp); media != "application/json" {
 		t.Errorf("Content-Type %q, want application/json", media)
 	}
 	noReplay(t, resp)

@@ -5,6 +5,7 @@ package conformance
 
 import (
 	"encoding/json"
+	"mime"
 	"net/http"
 	"regexp"
 	"slices"
@@ -64,7 +65,7 @@ func problem(t *testing.T, resp *rawacme.Response, kind string, statuses ...int)
 	if !slices.Contains(statuses, resp.Status) {
 		t.Errorf("status %d, want one of %d: %s", resp.Status, statuses, resp.Body)
 	}
-	if media := resp.Header.Get("Content-Type"); media != "application/problem+json" {
+	if media := mediaType(resp); media != "application/problem+json" {
 		t.Errorf("Content-Type %q, want application/problem+json: %s", media, resp.Body)
 	}
 	var p rawacme.Problem
@@ -96,9 +97,18 @@ func wantOK(t *testing.T, c *rawacme.Client, resp *rawacme.Response, status int)
 		t.Fatalf("status %d, want %d: %s", resp.Status, status, resp.Body)
 	}
 	checkPOST(t, c, resp)
-	if media := resp.Header.Get("Content-Type"); len(resp.Body) > 0 && media != "application/json" {
+	if media := mediaType(resp); len(resp.Body) > 0 && media != "application/json" {
 		t.Errorf("Content-Type %q, want application/json", media)
 	}
+}
+
+// mediaType is the answer's media type without parameters.
+func mediaType(resp *rawacme.Response) string {
+	media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil {
+		return err.Error()
+	}
+	return media
 }
 
 // members are the names in a JSON object.

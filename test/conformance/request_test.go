@@ -102,7 +102,7 @@ func TestNotFound(t *testing.T) {
 			if resp.Status < 400 || resp.Status >= 500 {
 				t.Errorf("POST: status %d: %s", resp.Status, resp.Body)
 			}
-			if media := resp.Header.Get("Content-Type"); media != "application/problem+json" {
+			if media := mediaType(resp); media != "application/problem+json" {
 				t.Errorf("POST: Content-Type %q", media)
 			}
 		})

@@ -28,7 +28,6 @@ func TestCaddy(t *testing.T) {
 			file := filepath.Join(dir, "Caddyfile")
 			text := fmt.Sprintf(`{
 	admin off
-	persist_config off
 	http_port %d
 	https_port %d
 	email admin@example.org

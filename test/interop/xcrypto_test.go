@@ -29,10 +29,12 @@ func TestXCryptoACME(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), clientTime)
 			defer cancel()
 			client := &acme.Client{Key: account.key, HTTPClient: s.HTTP(t), DirectoryURL: s.DirectoryURL, RetryBackoff: quickly}
-			if _, err := client.Register(ctx, &acme.Account{Contact: []string{"mailto:admin@example.org"}}, acme.AcceptTOS); err != nil {
+			registered, err := client.Register(ctx, &acme.Account{Contact: []string{"mailto:admin@example.org"}}, acme.AcceptTOS)
+			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := client.UpdateReg(ctx, &acme.Account{Contact: []string{"mailto:other@example.org"}}); err != nil {
+			registered.Contact = []string{"mailto:other@example.org"}
+			if _, err := client.UpdateReg(ctx, registered); err != nil {
 				t.Fatal(err)
 			}
 			for _, kind := range []string{"http-01", "dns-01", "tls-alpn-01"} {
