@@ -1,0 +1,231 @@
+package ca
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cairn-ca/cairn/ca/key"
+	"github.com/cairn-ca/cairn/internal/acme"
+	"github.com/cairn-ca/cairn/sa"
+)
+
+// Config is what a signing authority works with. Every field is needed unless
+// its comment says otherwise.
+type Config struct {
+	Store   sa.Store
+	Issuers []IssuerConfig
+	// Profiles replace or join the built-in ones.
+	Profiles []Profile
+	// PublicURL is the base of the URLs in certificates.
+	PublicURL string
+	// CRLShards is how many CRLs the certificates of an issuer are spread
+	// over; at least 1.
+	CRLShards int
+	// ServiceNames are the names of Cairn's own listeners.
+	ServiceNames []acme.Identifier
+	// OCSPFolder is where the delegated OCSP signers are kept; empty: this
+	// authority makes none.
+	OCSPFolder string
+
+	Now     func() time.Time
+	Random  io.Reader
+	Logger  *slog.Logger
+	Audit   *slog.Logger
+	Metrics prometheus.Registerer // may be nil
+}
+
+// CA is the signing authority. Its methods may be called concurrently.
+type CA struct {
+	Config
+	issuers   []*issuer
+	profiles  map[string]*compiled
+	responder map[acme.IssuerID]*template // of OCSP signers
+	metrics   metrics
+	owner     string
+	work      sync.WaitGroup
+
+	mu      sync.Mutex
+	signers map[acme.IssuerID]OCSPSigner
+}
+
+// compiled is a profile made ready for its issuers.
+type compiled struct {
+	Profile
+	linter    *linter
+	templates []*template // one for each issuer that may sign, preferred first
+}
+
+var _ Authority = (*CA)(nil)
+
+// New makes a signing authority, and tells the store about its issuers.
+func New(ctx context.Context, cfg Config) (*CA, error) {
+	cfg.PublicURL = strings.TrimSuffix(cfg.PublicURL, "/")
+	if cfg.CRLShards < 1 {
+		cfg.CRLShards = 1
+	}
+	id, err := acme.NewID(cfg.Now(), cfg.Random)
+	if err != nil {
+		return nil, err
+	}
+	c := &CA{Config: cfg, owner: "ca " + id.String(), responder: make(map[acme.IssuerID]*template), signers: make(map[acme.IssuerID]OCSPSigner)}
+	if c.metrics, err = newMetrics(cfg.Metrics); err != nil {
+		return nil, err
+	}
+	if len(cfg.Issuers) == 0 {
+		return nil, errors.New("a signing authority needs an issuer")
+	}
+	for _, ic := range cfg.Issuers {
+		iss, err := newIssuer(ic, cfg.Random)
+		if err != nil {
+			return nil, err
+		}
+		if !c.Now().Before(iss.certificate.NotAfter) {
+			return nil, fmt.Errorf("the certificate of issuer %q expired at %s; make a new intermediate", iss.certificate.Subject, iss.certificate.NotAfter)
+		}
+		c.issuers = append(c.issuers, iss)
+		if c.responder[iss.id], err = newOCSPSignerTemplate(iss); err != nil {
+			return nil, err
+		}
+	}
+	if c.profiles, err = c.compile(); err != nil {
+		return nil, err
+	}
+	key.Warm()
+	if err := c.loadOCSPSigners(ctx); err != nil {
+		return nil, err
+	}
+	return c, c.publishIssuers(ctx)
+}
+
+// compile joins each profile to the issuers that may sign for it.
+func (c *CA) compile() (map[string]*compiled, error) {
+	profiles, err := mergeProfiles(c.Profiles)
+	if err != nil {
+		return nil, err
+	}
+	profiles[ServiceProfile] = serviceProfile(serviceValidity)
+	all := make(map[string]*compiled, len(profiles))
+	for name, p := range profiles {
+		cp := &compiled{Profile: p}
+		if cp.linter, err = newLinter(p.Lint); err != nil {
+			return nil, fmt.Errorf("profile %q: %w", name, err)
+		}
+		for _, iss := range c.issuersOf(p) {
+			t, err := newTemplate(iss, &p, urls{c.PublicURL})
+			if err != nil {
+				return nil, err
+			}
+			cp.templates = append(cp.templates, t)
+		}
+		if len(cp.templates) == 0 {
+			return nil, fmt.Errorf("profile %q: none of its issuers is configured", name)
+		}
+		all[name] = cp
+	}
+	return all, nil
+}
+
+func (c *CA) issuersOf(p Profile) []*issuer {
+	if len(p.Issuers) == 0 {
+		return c.issuers
+	}
+	var may []*issuer
+	for _, id := range p.Issuers {
+		for _, iss := range c.issuers {
+			if iss.id == id {
+				may = append(may, iss)
+			}
+		}
+	}
+	return may
+}
+
+// templateFor chooses the issuer: one whose key is of the certificate's kind
+// (RSA or not), or else the first.
+func (p *compiled) templateFor(t key.Type) *template {
+	for _, candidate := range p.templates {
+		if (candidate.issuer.keyType == key.RSA) == (t == key.RSA) {
+			return candidate
+		}
+	}
+	return p.templates[0]
+}
+
+func (c *CA) publishIssuers(ctx context.Context) error {
+	for _, iss := range c.issuers {
+		record := acme.Issuer{ID: iss.id, Chains: iss.chains}
+		c.mu.Lock()
+		record.Responder = c.signers[iss.id].Certificate
+		c.mu.Unlock()
+		if err := c.Store.PutIssuer(ctx, record); err != nil {
+			return fmt.Errorf("storing the certificate of issuer %s: %w", iss.id, err)
+		}
+	}
+	return nil
+}
+
+// issuer finds an issuer by its identifier.
+func (c *CA) issuer(id acme.IssuerID) (*issuer, error) {
+	for _, iss := range c.issuers {
+		if iss.id == id {
+			return iss, nil
+		}
+	}
+	return nil, fmt.Errorf("no key is at hand for issuer %s", id)
+}
+
+// Key is an issuer's certificate and key, for whoever signs CRLs.
+type Key struct {
+	ID     acme.IssuerID
+	Chain  [][]byte // DER, the issuing certificate first
+	Signer crypto.Signer
+}
+
+// Keys are the issuers' keys.
+func (c *CA) Keys() []Key {
+	keys := make([]Key, len(c.issuers))
+	for i, iss := range c.issuers {
+		keys[i] = Key{iss.id, iss.chains[0], iss.signer}
+	}
+	return keys
+}
+
+const (
+	claimEvery  = time.Second
+	claimLimit  = 64
+	rotateEvery = time.Hour
+	leaseFor    = 30 * time.Second
+)
+
+// Run signs what was recorded and not signed, and renews the OCSP signers,
+// until ctx ends; then it waits for the signatures under way.
+func (c *CA) Run(ctx context.Context) error {
+	claim := time.NewTicker(claimEvery)
+	defer claim.Stop()
+	rotate := time.NewTicker(rotateEvery)
+	defer rotate.Stop()
+	for {
+		if err := c.resume(ctx); err != nil && ctx.Err() == nil {
+			c.Logger.LogAttrs(ctx, slog.LevelError, "resuming issuances", slog.Any("error", err))
+		}
+		select {
+		case <-ctx.Done():
+			c.work.Wait()
+			return nil
+		case <-claim.C:
+		case <-rotate.C:
+			if err := c.rotateOCSPSigners(ctx); err != nil {
+				c.Logger.LogAttrs(ctx, slog.LevelError, "renewing OCSP signers", slog.Any("error", err))
+			}
+		}
+	}
+}

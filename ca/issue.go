@@ -1,0 +1,266 @@
+package ca
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/cairn-ca/cairn/ca/key"
+	"github.com/cairn-ca/cairn/internal/acme"
+	"github.com/cairn-ca/cairn/sa"
+)
+
+// Issue implements Authority.
+func (c *CA) Issue(ctx context.Context, req Request) (Issued, error) {
+	cert, err := c.record(ctx, req)
+	if err != nil {
+		result := "failed"
+		var p *acme.Problem
+		if errors.As(err, &p) && p.Type != acme.ServerInternal {
+			result = "refused"
+		}
+		c.metrics.issuances.WithLabelValues(c.label(req.Profile), result).Inc()
+		return Issued{}, err
+	}
+	// From here on the certificate is durable work: it is signed whether or
+	// not the client waits.
+	done := make(chan error, 1)
+	c.work.Go(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseFor)
+		defer cancel()
+		err := c.sign(ctx, cert)
+		if err != nil {
+			c.Logger.LogAttrs(ctx, slog.LevelError, "signing a recorded certificate; it is tried again",
+				slog.String("serial", cert.Serial.String()), slog.Any("error", err))
+		}
+		done <- err
+	})
+	issued := Issued{Serial: cert.Serial}
+	if req.Wait <= 0 {
+		return issued, nil
+	}
+	timer := time.NewTimer(req.Wait)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		issued.Signed = err == nil
+	case <-timer.C:
+	}
+	return issued, nil
+}
+
+// label keeps unknown profile names out of the metrics.
+func (c *CA) label(profile string) string {
+	if _, ok := c.profiles[profile]; ok {
+		return profile
+	}
+	return "unknown"
+}
+
+// record checks a request, builds and lints its certificate, and records it.
+func (c *CA) record(ctx context.Context, req Request) (acme.Certificate, error) {
+	p, ok := c.profiles[req.Profile]
+	if !ok || req.Profile == ServiceProfile {
+		return acme.Certificate{}, acme.NewProblem(acme.InvalidProfile, "there is no profile %q any more; create a new order", req.Profile)
+	}
+	if problem := p.admits(req.Identifiers); problem != nil {
+		return acme.Certificate{}, problem
+	}
+	csr, err := parseCSR(req.CSR, req.Identifiers)
+	if err != nil {
+		return acme.Certificate{}, err
+	}
+	if err := c.checkKey(ctx, p, csr, req.AccountKeyThumbprint); err != nil {
+		return acme.Certificate{}, err
+	}
+	notBefore, notAfter, err := p.Period(c.Now(), req.NotBefore, req.NotAfter)
+	if err != nil {
+		return acme.Certificate{}, err
+	}
+	subject, err := p.subject(csr, req.Identifiers)
+	if err != nil {
+		return acme.Certificate{}, err
+	}
+	cert, err := c.build(p, p.templateFor(csr.keyType), leaf{
+		notBefore: notBefore, notAfter: notAfter, subject: subject,
+		identifiers: req.Identifiers, public: csr.public, spki: csr.spki,
+	})
+	if err != nil {
+		return acme.Certificate{}, err
+	}
+	cert.Account, cert.Order = req.Account, req.Order
+	return cert, c.recordIssuance(ctx, cert)
+}
+
+// checkKey holds a certificate's key to the profile and to what is known of
+// it.
+func (c *CA) checkKey(ctx context.Context, p *compiled, csr request, accountThumbprint string) error {
+	switch {
+	case !slices.Contains(p.Keys, csr.keyType):
+		return badCSR("the profile %q does not certify %s keys", p.Name, csr.keyType)
+	case csr.thumbprint == accountThumbprint:
+		return badCSR("the certificate's key must not be the account's key (RFC 8555 §11.1); make another")
+	}
+	blocked, err := c.Store.KeyBlocked(ctx, csr.spkiSHA256)
+	if err != nil {
+		return fmt.Errorf("asking whether a key is blocked: %w", err)
+	}
+	if blocked {
+		return badCSR("the CSR's key is known to be compromised; make a new key")
+	}
+	return nil
+}
+
+// subject is the DER of the subject; nil: an empty one.
+func (p *compiled) subject(csr request, ids []acme.Identifier) ([]byte, error) {
+	name := ""
+	if p.CommonName != CommonNameNone && len(csr.commonName) <= maxCommonName {
+		name = csr.commonName
+	}
+	if name == "" && p.CommonName == CommonNameFirst {
+		for _, id := range ids {
+			if len(id.Value()) <= maxCommonName {
+				name = id.Value()
+				break
+			}
+		}
+	}
+	if name == "" {
+		return nil, nil
+	}
+	return commonNameSubject(name)
+}
+
+// build gives a leaf its serial and shard, encodes it, and lints it.
+func (c *CA) build(p *compiled, t *template, l leaf) (acme.Certificate, error) {
+	now := c.Now()
+	serial, err := acme.NewSerial(now, c.Random)
+	if err != nil {
+		return acme.Certificate{}, err
+	}
+	if l.notAfter.After(t.issuer.certificate.NotAfter) {
+		// A chain is valid while all of it is.
+		l.notAfter = t.issuer.certificate.NotAfter
+	}
+	octets := serial.Bytes()
+	l.serial = serial
+	l.crlShard = (int(octets[len(octets)-2])<<8 | int(octets[len(octets)-1])) % c.CRLShards
+	tbs, err := t.build(l)
+	if err != nil {
+		return acme.Certificate{}, err
+	}
+	if p != nil {
+		if err := c.lint(p, t.issuer, tbs); err != nil {
+			return acme.Certificate{}, err
+		}
+	}
+	cert := acme.Certificate{
+		Serial: serial, Issuer: t.issuer.id, CRLShard: l.crlShard, TBS: tbs,
+		NotBefore: l.notBefore, NotAfter: l.notAfter, RecordedAt: now,
+	}
+	if p != nil {
+		cert.Profile = p.Name
+	}
+	return cert, nil
+}
+
+func (c *CA) lint(p *compiled, iss *issuer, tbs []byte) error {
+	err := p.linter.check(tbs, iss, func(m []byte) ([]byte, error) { return key.Sign(c.Random, iss.throwaway, m) })
+	var broken *lintError
+	if !errors.As(err, &broken) {
+		return err
+	}
+	for _, f := range broken.findings {
+		c.metrics.lints.WithLabelValues(f.Lint).Inc()
+	}
+	c.Logger.LogAttrs(context.Background(), slog.LevelError, "lint stopped an issuance", slog.String("profile", p.Name), slog.Any("error", err))
+	return acme.NewProblem(acme.ServerInternal, "%s; tell the CA's operator, or order other names or another profile", cutFindings(err.Error()))
+}
+
+func cutFindings(s string) string {
+	if len(s) > 500 {
+		return s[:500] + "..."
+	}
+	return s
+}
+
+// recordIssuance makes a certificate durable before it is signed (invariant
+// 1).
+func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate) error {
+	err := c.Store.RecordIssuance(ctx, sa.Issuance{Certificate: cert, Owner: c.owner, LeaseUntil: c.Now().Add(leaseFor)})
+	if errors.Is(err, sa.ErrConflict) {
+		return acme.NewProblem(acme.OrderNotReady, "the order is not ready any more: it was finalized by another request, or an authorization ended")
+	}
+	if err != nil {
+		return fmt.Errorf("recording certificate %s: %w", cert.Serial, err)
+	}
+	return nil
+}
+
+// sign signs a recorded certificate and stores it.
+func (c *CA) sign(ctx context.Context, cert acme.Certificate) error {
+	iss, err := c.issuer(cert.Issuer)
+	if err != nil {
+		return err
+	}
+	der, err := key.SignEnvelope(c.Random, iss.signer, cert.TBS)
+	if err != nil {
+		return fmt.Errorf("signing certificate %s: %w", cert.Serial, err)
+	}
+	c.metrics.signatures.WithLabelValues("certificate").Inc()
+	if err := sameBytes(der, cert.TBS); err != nil {
+		return err
+	}
+	err = c.Store.CompleteIssuance(ctx, cert.Serial, der)
+	if errors.Is(err, sa.ErrConflict) {
+		return nil // another process was first, and nobody saw ours
+	}
+	if err != nil {
+		return fmt.Errorf("storing certificate %s: %w", cert.Serial, err)
+	}
+	c.metrics.issuances.WithLabelValues(c.label(cert.Profile), "issued").Inc()
+	c.Audit.LogAttrs(ctx, slog.LevelInfo, "certificate issued",
+		slog.String("serial", cert.Serial.String()), slog.String("issuer", cert.Issuer.String()),
+		slog.String("profile", cert.Profile), slog.String("account", idOrNone(cert.Account)), slog.String("order", idOrNone(cert.Order)),
+		slog.String("certificate", base64.StdEncoding.EncodeToString(der)))
+	return nil
+}
+
+// sameBytes checks that what was signed is what was linted and recorded.
+func sameBytes(der, tbs []byte) error {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return fmt.Errorf("parsing a certificate just signed: %w", err)
+	}
+	if !bytes.Equal(cert.RawTBSCertificate, tbs) {
+		return errors.New("the certificate just signed is not the one that was recorded")
+	}
+	return nil
+}
+
+func idOrNone(id acme.ID) string {
+	if id.IsZero() {
+		return "none"
+	}
+	return id.String()
+}
+
+// resume signs what another process, or this one before a failure, recorded
+// and did not sign.
+func (c *CA) resume(ctx context.Context) error {
+	claimed, err := c.Store.ClaimIssuances(ctx, sa.Claim{Owner: c.owner, LeaseUntil: c.Now().Add(leaseFor), Limit: claimLimit})
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, cert := range claimed {
+		failures = append(failures, c.sign(ctx, cert))
+	}
+	return errors.Join(failures...)
+}

@@ -1,0 +1,93 @@
+package ca
+
+import (
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/cairn-ca/cairn/ca/key"
+	"github.com/cairn-ca/cairn/internal/acme"
+)
+
+// IssuerConfig is an issuing CA: its key, and the chains that its
+// certificates are served with.
+type IssuerConfig struct {
+	Signer crypto.Signer
+	// Chains begin, each, with the issuing certificate, and leave the trust
+	// anchor out; the first is the preferred one.
+	Chains [][]*x509.Certificate
+}
+
+// issuer is an issuing CA that is ready to sign.
+type issuer struct {
+	id          acme.IssuerID
+	certificate *x509.Certificate
+	chains      [][][]byte
+	signer      crypto.Signer
+	algorithm   key.Algorithm
+	keyType     key.Type
+	// throwaway is of the signer's kind, for certificates that are only
+	// linted. It lives in memory alone.
+	throwaway crypto.Signer
+}
+
+// IssuerIDOf is the identifier of an issuing certificate.
+func IssuerIDOf(cert *x509.Certificate) acme.IssuerID {
+	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	return acme.IssuerID(sum[:20])
+}
+
+func newIssuer(cfg IssuerConfig, random io.Reader) (*issuer, error) {
+	if len(cfg.Chains) == 0 || len(cfg.Chains[0]) == 0 {
+		return nil, fmt.Errorf("an issuer needs a certificate")
+	}
+	cert := cfg.Chains[0][0]
+	switch {
+	case !key.Equal(cert.PublicKey, cfg.Signer.Public()):
+		return nil, fmt.Errorf("the certificate of issuer %q is for another key than the one given", cert.Subject)
+	case !cert.IsCA || cert.KeyUsage&x509.KeyUsageCertSign == 0 || cert.KeyUsage&x509.KeyUsageCRLSign == 0:
+		return nil, fmt.Errorf("the certificate of issuer %q is not a CA's that may sign certificates and CRLs", cert.Subject)
+	case len(cert.SubjectKeyId) == 0:
+		return nil, fmt.Errorf("the certificate of issuer %q has no subject key identifier", cert.Subject)
+	}
+	iss := &issuer{id: IssuerIDOf(cert), certificate: cert, signer: cfg.Signer}
+	var err error
+	if iss.algorithm, err = key.AlgorithmOf(cfg.Signer.Public()); err != nil {
+		return nil, fmt.Errorf("issuer %q: %w", cert.Subject, err)
+	}
+	if iss.keyType, err = key.TypeOf(cfg.Signer.Public()); err != nil {
+		return nil, fmt.Errorf("issuer %q: %w", cert.Subject, err)
+	}
+	if iss.throwaway, err = key.Generate(iss.keyType, random); err != nil {
+		return nil, fmt.Errorf("making a throwaway key: %w", err)
+	}
+	for _, chain := range cfg.Chains {
+		var ders [][]byte
+		for _, c := range chain {
+			ders = append(ders, c.Raw)
+		}
+		if !key.Equal(chain[0].PublicKey, cert.PublicKey) || string(chain[0].RawSubject) != string(cert.RawSubject) {
+			return nil, fmt.Errorf("a chain of issuer %q begins with another CA's certificate", cert.Subject)
+		}
+		iss.chains = append(iss.chains, ders)
+	}
+	return iss, nil
+}
+
+// urls makes the URLs in certificates from the public listener's base.
+type urls struct{ base string }
+
+func (u urls) ocsp() string                   { return u.base + "/ocsp" }
+func (u urls) issuer(id acme.IssuerID) string { return u.base + "/issuer/" + id.String() + ".der" }
+func (u urls) crl(id acme.IssuerID, shard int) string {
+	return u.base + "/crl/" + id.String() + "/" + strconv.Itoa(shard) + ".crl"
+}
+
+// CRLURL is the URL of a shard's CRL, byte for byte as in certificates.
+func CRLURL(publicURL string, id acme.IssuerID, shard int) string {
+	return urls{strings.TrimSuffix(publicURL, "/")}.crl(id, shard)
+}
