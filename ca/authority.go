@@ -99,7 +99,6 @@ func New(ctx context.Context, cfg Config) (*CA, error) {
 	if c.profiles, err = c.compile(); err != nil {
 		return nil, err
 	}
-	key.Warm()
 	if err := c.loadOCSPSigners(ctx); err != nil {
 		return nil, err
 	}

@@ -281,6 +281,10 @@ func TestBadCSR(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	small, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), append(make([]byte, 31), 7))
+	if err != nil {
+		t.Fatal(err)
+	}
 	blocked := newKey(t)
 	blockedCSR := csrFor(t, blocked, "", ids)
 	parsed, err := x509.ParseCertificateRequest(blockedCSR)

@@ -178,6 +178,9 @@ func (c *CA) lint(p *compiled, iss *issuer, tbs []byte) error {
 	}
 	for _, f := range broken.findings {
 		c.metrics.lints.WithLabelValues(f.Lint).Inc()
+		if f.Lint == smallKeyLint {
+			return badCSR("the private key of the CSR's key is a small number that anyone can find; make another key with other software")
+		}
 	}
 	c.Logger.LogAttrs(context.Background(), slog.LevelError, "lint stopped an issuance", slog.String("profile", p.Name), slog.Any("error", err))
 	return acme.NewProblem(acme.ServerInternal, "%s; tell the CA's operator, or order other names or another profile", cutFindings(err.Error()))

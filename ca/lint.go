@@ -55,6 +55,10 @@ func (p LintPolicy) validate() error {
 // what linting costs.
 var issuerLints = []string{"e_cert_issued_by_compromised_emudhra_ca"}
 
+// smallKeyLint finds EC keys whose private key is a small number: the client's
+// doing, not the profile's.
+const smallKeyLint = "e_ecdsa_small_private_key"
+
 // linter runs the lints of one policy.
 type linter struct {
 	lints         []*lint.CertificateLint
