@@ -316,6 +316,7 @@ func TestBadCSR(t *testing.T) {
 		"RSA of 2057 bits":       csrFor(t, weak, "", ids),
 		"P-224":                  csrFor(t, p224, "", ids),
 		"blocked key":            blockedCSR,
+		"private key 7":          csrFor(t, small, "", ids),
 	} {
 		order := f.ready(t, ids)
 		if _, err := f.Issue(t.Context(), f.request(order, csr)); problemType(err) != acme.BadCSR {
