@@ -302,11 +302,11 @@ func TestHTTP01HostileServers(t *testing.T) {
 func TestHTTP01Addresses(t *testing.T) {
 	t.Parallel()
 	four, six := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
-	silent4 := netip.MustParseAddr("192.0.2.9")
+	silent4, silent6 := netip.MustParseAddr("192.0.2.9"), netip.MustParseAddr("2001:db8::9")
 	var mu sync.Mutex
 	var dialled []string
 	l := newLab(t, func(c *va.Config) {
-		c.Timeout = time.Second
+		c.Timeout = 3 * time.Second
 		c.Dial = func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
 			mu.Lock()
 			dialled = append(dialled, addr.Addr().String())
@@ -315,7 +315,7 @@ func TestHTTP01Addresses(t *testing.T) {
 			switch addr.Addr() {
 			case four:
 				return d.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", addr.Port()))
-			case silent4:
+			case silent4, silent6:
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
@@ -326,6 +326,7 @@ func TestHTTP01Addresses(t *testing.T) {
 	l.SetAddresses("six.test", six)
 	l.SetAddresses("both.test", four, six)
 	l.SetAddresses("many.test", silent4, four)
+	l.SetAddresses("silent6.test", four, silent6)
 	l.SetAddresses("none.test")
 	l.SetAddresses("bad6.test", four)
 	l.SetFailure("bad6.test", mdns.TypeAAAA, responder.Failure{Rcode: mdns.RcodeServerFailure})
@@ -338,6 +339,7 @@ func TestHTTP01Addresses(t *testing.T) {
 		dialled []string
 	}{
 		{"both.test", valid, "", []string{"2001:db8::1", "192.0.2.1"}},
+		{"silent6.test", valid, "", []string{"2001:db8::9", "192.0.2.1"}},
 		{"six.test", acme.Connection, "[2001:db8::1]:", []string{"2001:db8::1"}},
 		{"many.test", acme.Connection, "192.0.2.9", []string{"192.0.2.9"}},
 		{"bad6.test", valid, "", []string{"192.0.2.1"}},

@@ -47,7 +47,7 @@ func newLab(t testing.TB, change ...func(*va.Config)) *lab {
 	t.Cleanup(r.Close)
 	config := va.Config{
 		Resolvers: []string{r.DNSAddr()}, HTTPPort: r.HTTPPort(), TLSPort: r.TLSPort(),
-		AllowPrivateAddresses: true, CAAIdentities: []string{identity}, DNSTimeout: time.Second,
+		AllowPrivateAddresses: true, CAAIdentities: []string{identity}, DNSTimeout: 5 * time.Second,
 	}
 	for _, f := range change {
 		f(&config)

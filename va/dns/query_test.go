@@ -1,9 +1,11 @@
 package dns
 
 import (
+	"bytes"
 	"crypto/rand"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -23,6 +25,76 @@ func TestPrepareRandomises(t *testing.T) {
 	}
 	if len(ids) < 45 || len(names) < 45 {
 		t.Errorf("50 queries have %d IDs and %d letter cases", len(ids), len(names))
+	}
+}
+
+// TestPick: whoever just failed is not asked again while there is another, and
+// whoever rests is asked when nobody else is left.
+func TestPick(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	r, err := New(Config{Upstreams: []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"}, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b, c := r.upstreams[0], r.upstreams[1], r.upstreams[2]
+	picked := func(failed *upstream) map[*upstream]bool {
+		all := map[*upstream]bool{}
+		for range 9 {
+			all[r.pick(failed)] = true
+		}
+		return all
+	}
+	same := func(what string, got map[*upstream]bool, want ...*upstream) {
+		t.Helper()
+		for _, u := range want {
+			if !got[u] || len(got) != len(want) {
+				t.Errorf("%s: picked %d upstreams, want %d, with %s", what, len(got), len(want), u.name)
+			}
+		}
+	}
+	same("all well", picked(nil), a, b, c)
+	same("one failed", picked(a), b, c)
+	for range failuresToRest {
+		b.failed(now)
+	}
+	same("one rests", picked(nil), a, c)
+	same("one rests, one failed", picked(a), c)
+	for _, u := range []*upstream{a, c} {
+		for range failuresToRest {
+			u.failed(now)
+		}
+	}
+	same("all but the failed rest", picked(a), b, c)
+	a.answered()
+	same("one answered", picked(nil), a)
+	now = now.Add(rest)
+	same("rested", picked(nil), a, b, c)
+}
+
+// TestMissingRecords: a message with fewer records than it announces must not
+// pass for one that says that there are none.
+func TestMissingRecords(t *testing.T) {
+	t.Parallel()
+	const name = "a.example."
+	m := new(dns.Msg)
+	m.SetQuestion(name, dns.TypeCAA)
+	m.Id, m.Response = 0x1234, true
+	packed, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		section int // the offset of its count in the header
+		tcp     bool
+		want    verdict
+	}{{6, false, useTCP}, {6, true, retry}, {8, true, retry}, {10, true, retry}} {
+		msg := bytes.Clone(packed)
+		msg[c.section+1] = 1
+		q := &query{current: Question{name, dns.TypeCAA}, id: 0x1234, wire: name}
+		if v := q.accept(msg, c.tcp); v != c.want || q.answer.Outcome != Malformed {
+			t.Errorf("section at %d: verdict %d, outcome %s", c.section, v, q.answer.Outcome)
+		}
 	}
 }
 
