@@ -1,0 +1,104 @@
+package ocsp
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // RFC 6960 clients name issuers by it
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/asn1"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/cairn-ca/cairn/internal/acme"
+)
+
+// issuers knows by which hashes clients name the store's issuers.
+type issuers struct {
+	store Store
+	now   func() time.Time
+
+	mu     sync.Mutex
+	byRef  map[issuerRef]acme.IssuerID
+	loaded time.Time // last attempt
+}
+
+// reloadAfter bounds how often requests for issuers that are not known make
+// the list be read again.
+const reloadAfter = 5 * time.Second
+
+const (
+	algorithmSHA1   = "1.3.14.3.2.26"
+	algorithmSHA256 = "2.16.840.1.101.3.4.2.1"
+)
+
+// find is the issuer that a CertID names; false for one that is not ours. An
+// error when that can't be told.
+func (s *issuers) find(ctx context.Context, ref issuerRef) (acme.IssuerID, bool, error) {
+	s.mu.Lock()
+	id, ok := s.byRef[ref]
+	due := !ok && (s.loaded.IsZero() || s.now().Sub(s.loaded) >= reloadAfter)
+	known := s.byRef != nil
+	if due {
+		s.loaded = s.now()
+	}
+	s.mu.Unlock()
+	if !due {
+		if !ok && !known {
+			return acme.IssuerID{}, false, fmt.Errorf("the issuers are not known yet")
+		}
+		return id, ok, nil
+	}
+	list, err := s.store.Issuers(ctx)
+	if err != nil {
+		s.mu.Lock()
+		s.loaded = time.Time{} // the next request tries again
+		s.mu.Unlock()
+		return acme.IssuerID{}, false, fmt.Errorf("reading the issuers: %w", err)
+	}
+	byRef, err := refsOf(list)
+	if err != nil {
+		return acme.IssuerID{}, false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byRef = byRef
+	id, ok = byRef[ref]
+	return id, ok, nil
+}
+
+func refsOf(list []acme.Issuer) (map[issuerRef]acme.IssuerID, error) {
+	byRef := make(map[issuerRef]acme.IssuerID)
+	for _, issuer := range list {
+		for _, chain := range issuer.Chains {
+			cert, err := x509.ParseCertificate(chain[0])
+			if err != nil {
+				return nil, fmt.Errorf("parsing the certificate of issuer %s: %w", issuer.ID, err)
+			}
+			public, err := publicKeyBits(cert.RawSubjectPublicKeyInfo)
+			if err != nil {
+				return nil, fmt.Errorf("the certificate of issuer %s: %w", issuer.ID, err)
+			}
+			name1, key1 := sha1.Sum(cert.RawSubject), sha1.Sum(public)
+			name256, key256 := sha256.Sum256(cert.RawSubject), sha256.Sum256(public)
+			byRef[issuerRef{algorithmSHA1, string(name1[:]), string(key1[:])}] = issuer.ID
+			byRef[issuerRef{algorithmSHA256, string(name256[:]), string(key256[:])}] = issuer.ID
+		}
+	}
+	return byRef, nil
+}
+
+// publicKeyBits is the content of the subjectPublicKey BIT STRING, which RFC
+// 6960 §4.1.1 has hashed.
+func publicKeyBits(spki []byte) ([]byte, error) {
+	input := cryptobyte.String(spki)
+	var body cryptobyte.String
+	var bits asn1.BitString
+	if !input.ReadASN1(&body, asn1Sequence) || !body.SkipASN1(cryptobyte_asn1.SEQUENCE) || !body.ReadASN1BitString(&bits) {
+		return nil, fmt.Errorf("its public key can't be read")
+	}
+	return bits.RightAlign(), nil
+}
