@@ -121,7 +121,7 @@ func (d *demonstration) obtain(ctx context.Context, challenge string) (issued, e
 	if err != nil {
 		return issued{}, err
 	}
-	d.say("  issued   serial %x, valid until %s", cert.leaf.SerialNumber, cert.leaf.NotAfter.Format(time.RFC3339))
+	d.say("  issued   serial %040x, valid until %s", cert.leaf.SerialNumber, cert.leaf.NotAfter.Format(time.RFC3339))
 	d.say("  verified the chain: %s, signed by %q, below the root in %s", name, cert.issuer.Subject.CommonName, d.where.Root)
 	return cert, nil
 }
@@ -210,7 +210,7 @@ func (d *demonstration) revoke(ctx context.Context, revoked, other issued) error
 	if err := d.client.RevokeCert(ctx, nil, revoked.leaf.Raw, acme.CRLReasonSuperseded); err != nil {
 		return fmt.Errorf("revoking: %w", err)
 	}
-	d.say("  revoked  serial %x, reason superseded", revoked.leaf.SerialNumber)
+	d.say("  revoked  serial %040x, reason superseded", revoked.leaf.SerialNumber)
 	for _, check := range []struct {
 		cert issued
 		want int

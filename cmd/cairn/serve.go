@@ -59,6 +59,9 @@ func serve(ctx context.Context, cfg *config.Config, out streams, ready func(serv
 		err = n.wireServe(ctx)
 	}
 	if err != nil {
+		if ctx.Err() != nil {
+			return n.close() // told to stop before everything was there
+		}
 		return errors.Join(err, n.close())
 	}
 	root, err := filepath.Abs(data.file(rootFile))
@@ -86,7 +89,7 @@ func (n *instance) wireServe(ctx context.Context) error {
 	}
 	n.addresses = configuredAddresses(n.cfg, acme.Addr().String(), public.Addr().String())
 
-	store, err := n.openStore(ctx, true)
+	store, err := n.openStore(ctx)
 	if err != nil {
 		return err
 	}

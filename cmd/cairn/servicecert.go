@@ -72,7 +72,7 @@ func (l *listenerCertificate) renew(ctx context.Context) error {
 		return fmt.Errorf("reading the listener's certificate: %w", err)
 	}
 	l.current.Store(&tls.Certificate{Certificate: chain, PrivateKey: key, Leaf: leaf})
-	l.logger.InfoContext(ctx, "listener certificate issued", "serial", fmt.Sprintf("%x", leaf.SerialNumber), "notAfter", leaf.NotAfter)
+	l.logger.InfoContext(ctx, "listener certificate issued", "serial", fmt.Sprintf("%040x", leaf.SerialNumber), "notAfter", leaf.NotAfter)
 	return nil
 }
 

@@ -77,7 +77,7 @@ func openAudit(cfg *config.Config, role string, data *dataFolder, stdout io.Writ
 }
 
 // openStore opens the store itself; processes without it reach it over gRPC.
-func (n *instance) openStore(ctx context.Context, migrate bool) (*sa.DB, error) {
+func (n *instance) openStore(ctx context.Context) (*sa.DB, error) {
 	url, err := storeURL(n.cfg.Store, n.data)
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func (n *instance) openStore(ctx context.Context, migrate bool) (*sa.DB, error) 
 	if n.cfg.Store.HasPassword() {
 		n.services.logger.Warn("store.url holds a password; move it to store.password_file")
 	}
-	store, err := sa.Open(ctx, sa.Config{URL: url, Migrate: migrate, Now: n.now, Logger: n.log("sa"), Metrics: n.metrics})
+	store, err := sa.Open(ctx, sa.Config{URL: url, Migrate: n.cfg.Store.Migrate, Now: n.now, Logger: n.log("sa"), Metrics: n.metrics})
 	if err != nil {
 		return nil, storeError(n.cfg, err)
 	}

@@ -60,6 +60,8 @@ type Store struct {
 	URL string `yaml:"url"`
 	// PasswordFile holds the password of the PostgreSQL user.
 	PasswordFile string `yaml:"password_file"`
+	// Migrate brings an older schema up to date when the store is opened.
+	Migrate bool `yaml:"migrate"`
 }
 
 // Directory is the settings that each ACME directory has its own of.

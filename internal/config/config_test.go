@@ -47,7 +47,7 @@ answer_wait: 0
 			c.ExternalURL = "https://ca.example.com/"
 			c.PublicURL = "http://pki.example.com:8080/x"
 			c.Directory.Website = "https://example.com/a?b"
-			c.Store = Store{URL: "postgres://u@h:5432/db?sslmode=disable", PasswordFile: "/p"}
+			c.Store = Store{URL: "postgres://u@h:5432/db?sslmode=disable", PasswordFile: "/p", Migrate: true}
 		}},
 		{"profiles", "ca: {profiles: {web: {validity: 47d}}}\nprofiles: [web]\n", func(c *Config) {
 			web := DefaultProfile()

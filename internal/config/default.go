@@ -11,6 +11,7 @@ func Default() Config {
 			Public: "127.0.0.1:14080",
 			Admin:  "127.0.0.1:15000",
 		},
+		Store: Store{Migrate: true},
 		Directory: Directory{
 			Challenges:     []string{"http-01", "dns-01", "tls-alpn-01"},
 			Authorizations: Authorizations{Lifetime: 30 * day},

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/cairn-ca/cairn/ca"
+	"github.com/cairn-ca/cairn/internal/acme"
+	"github.com/cairn-ca/cairn/sa"
+)
+
+// rootFile is the root certificate in the data folder.
+const rootFile = "root.pem"
+
+// addCA opens the hierarchy in the data folder, making it if need be, and adds
+// the signing authority and the publisher of its CRLs.
+func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
+	hierarchy, err := ca.OpenHierarchy(ca.HierarchyConfig{Folder: n.data.path, Now: n.now, Random: n.random})
+	if err != nil {
+		return nil, fmt.Errorf("opening the hierarchy: %w", err)
+	}
+	names, err := n.serviceNames()
+	if err != nil {
+		return nil, err
+	}
+	signing, err := ca.New(ctx, ca.Config{
+		Store:        store,
+		Issuers:      []ca.IssuerConfig{hierarchy.Issuer},
+		Profiles:     configuredProfiles(n.cfg),
+		PublicURL:    n.addresses.public,
+		CRLShards:    n.cfg.CA.CRLShards,
+		ServiceNames: names,
+		OCSPFolder:   hierarchy.OCSPFolder,
+		Now:          n.now,
+		Random:       n.random,
+		Logger:       n.log("ca"),
+		Audit:        n.auditBy("ca"),
+		Metrics:      n.metrics,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("setting up signing: %w", err)
+	}
+	n.addLoop("signing", signing.Run)
+	issuer := hierarchy.Issuer.Chains[0][0]
+	n.health.Add("issuer", func(context.Context) error {
+		if !n.now().Before(issuer.NotAfter) {
+			return fmt.Errorf("the issuing certificate %q expired at %s", issuer.Subject, issuer.NotAfter)
+		}
+		return nil
+	})
+	return signing, nil
+}
+
+// serviceNames are the names and addresses under which the HTTPS listeners
+// are reached: from outside, and from this machine.
+func (s *services) serviceNames() ([]acme.Identifier, error) {
+	names := []string{s.addresses.externalHost(), "localhost", "127.0.0.1", "::1"}
+	for _, address := range []string{s.cfg.Listen.ACME, s.cfg.Listen.Admin} {
+		if host := reachable(address); host != "" {
+			names = append(names, host)
+		}
+	}
+	ids := make([]acme.Identifier, len(names))
+	for i, name := range names {
+		var err error
+		if addr, notAddr := netip.ParseAddr(name); notAddr == nil {
+			ids[i] = acme.IdentifierFromIP(addr)
+		} else if ids[i], err = acme.ParseIdentifier(acme.IdentifierDNS, name); err != nil {
+			return nil, fmt.Errorf("the HTTPS listeners need a certificate for %q, the host in external_url or in an address of listen: %w", name, err)
+		}
+	}
+	return acme.UniqueIdentifiers(ids), nil
+}
