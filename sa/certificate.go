@@ -124,7 +124,7 @@ func (d *DB) RecordIssuance(ctx context.Context, issuance Issuance) error {
 
 // ClaimIssuances implements CertificateStore.
 func (d *DB) ClaimIssuances(ctx context.Context, claim Claim) ([]acme.Certificate, error) {
-	due, err := d.due(ctx, opClaimIssuances, issuanceDue)
+	due, err := d.due(ctx, issuanceDue)
 	if err != nil || !due {
 		return nil, err
 	}

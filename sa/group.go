@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
@@ -20,27 +21,28 @@ const maxGroup = 128
 // (group commit). A transaction that is alone does not wait for company. Each
 // is answered once the commit that holds it is durable.
 //
-// One goroutine, run, owns the session.
+// Whoever finds the connection free leads: it runs its own transaction and
+// those queued, in its own goroutine, and passes the lead on. So a transaction
+// that is alone wakes nobody, which would cost more than its statements.
 type groupWriter struct {
-	session *session
+	session *session // the leader's
 	observe func(group int)
-	queue   chan *groupWrite
-	ended   chan struct{}
 
-	// mu is held for reading while something is put on the queue, and for
-	// writing to close it.
-	mu     sync.RWMutex
+	mu     sync.Mutex
+	led    bool          // somebody has the lead
+	queue  []*groupWrite // only while led
 	closed bool
+	free   sync.Cond // on mu: led has become false
 }
 
-// groupWrite is a transaction on the queue. Its err and panicked are written
-// by run before it closes done.
+// groupWrite is a transaction. Its err and panicked are the leader's until
+// the turn comes.
 type groupWrite struct {
 	fn       txFunc
 	state    atomic.Int32 // writeQueued, then writeStarted or writeDropped
+	turn     chan turn    // one is sent to whoever queued
 	err      error
 	panicked any
-	done     chan struct{}
 }
 
 const (
@@ -49,9 +51,17 @@ const (
 	writeDropped // the caller left before it was started
 )
 
+// turn is what one who queued is told.
+type turn int
+
+const (
+	turnOver turn = iota // the transaction was run
+	turnLead             // run it, and lead
+)
+
 func newGroupWriter(s *session, observe func(group int)) *groupWriter {
-	w := &groupWriter{session: s, observe: observe, queue: make(chan *groupWrite, maxGroup), ended: make(chan struct{})}
-	go w.run()
+	w := &groupWriter{session: s, observe: observe}
+	w.free.L = &w.mu
 	return w
 }
 
@@ -62,17 +72,24 @@ func (w *groupWriter) write(ctx context.Context, fn txFunc) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	job := &groupWrite{fn: fn, done: make(chan struct{})}
-	if err := w.enqueue(ctx, job); err != nil {
+	job := &groupWrite{fn: fn}
+	lead, err := w.enter(job)
+	if err != nil {
 		return err
 	}
-	select {
-	case <-job.done:
-	case <-ctx.Done():
-		if job.state.CompareAndSwap(writeQueued, writeDropped) {
-			return ctx.Err()
+	if !lead {
+		select {
+		case t := <-job.turn:
+			lead = t == turnLead
+		case <-ctx.Done():
+			if job.state.CompareAndSwap(writeQueued, writeDropped) {
+				return ctx.Err()
+			}
+			lead = <-job.turn == turnLead
 		}
-		<-job.done
+	}
+	if lead {
+		w.lead(job)
 	}
 	if job.panicked != nil {
 		panic(job.panicked) // in the goroutine whose mistake it is
@@ -80,68 +97,101 @@ func (w *groupWriter) write(ctx context.Context, fn txFunc) error {
 	return job.err
 }
 
-func (w *groupWriter) enqueue(ctx context.Context, job *groupWrite) error {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	if w.closed {
-		return errClosed
+// enter takes the lead for the transaction, or else queues it.
+func (w *groupWriter) enter(job *groupWrite) (lead bool, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.closed:
+		return false, errClosed
+	case w.led:
+		job.turn = make(chan turn, 1)
+		w.queue = append(w.queue, job)
+		return false, nil
 	}
-	select {
-	case w.queue <- job:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	w.led = true
+	return true, nil
+}
+
+// tryRead runs fn on the writer's connection if that is free. Its page cache
+// is warm, where that of a reader starts afresh after each commit.
+func (w *groupWriter) tryRead(fn txFunc) (done bool, err error) {
+	w.mu.Lock()
+	if w.led || w.closed {
+		w.mu.Unlock()
+		return false, nil
 	}
+	w.led = true
+	w.mu.Unlock()
+	defer w.pass()
+	return true, fn(context.Background(), w.session)
 }
 
 // close refuses new transactions and returns when those queued are done.
 func (w *groupWriter) close() {
 	w.mu.Lock()
-	if !w.closed {
-		w.closed = true
-		close(w.queue)
-	}
-	w.mu.Unlock()
-	<-w.ended
-}
-
-func (w *groupWriter) run() {
-	defer close(w.ended)
-	group := make([]*groupWrite, 0, maxGroup)
-	for job := range w.queue {
-		group = w.gather(append(group[:0], job))
-		if len(group) == 0 {
-			continue
-		}
-		w.observe(len(group))
-		w.commit(group)
-		for i, job := range group {
-			close(job.done)
-			group[i] = nil
-		}
+	defer w.mu.Unlock()
+	w.closed = true
+	for w.led {
+		w.free.Wait()
 	}
 }
 
-// gather adds what is queued by now, without waiting, and starts it all.
-func (w *groupWriter) gather(group []*groupWrite) []*groupWrite {
+// lead runs the leader's transaction with those queued, answers these, and
+// passes the lead on.
+func (w *groupWriter) lead(own *groupWrite) {
+	group := w.gather(own)
+	w.observe(len(group))
+	w.commit(group)
+	w.pass()
+	for _, job := range group[1:] {
+		job.turn <- turnOver
+	}
+}
+
+// gather starts what is queued by now, without waiting. Those who are about
+// to queue, often because the last commit has just answered them, get the
+// processor first: it makes the groups larger by half.
+func (w *groupWriter) gather(own *groupWrite) []*groupWrite {
+	runtime.Gosched()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	group := append(make([]*groupWrite, 0, 1+min(len(w.queue), maxGroup)), own)
 	for len(group) < maxGroup {
-		select {
-		case job, ok := <-w.queue:
-			if ok {
-				group = append(group, job)
-				continue
-			}
-		default:
+		job := w.next()
+		if job == nil {
+			break
 		}
-		break
+		group = append(group, job)
 	}
-	started := group[:0]
-	for _, job := range group {
+	return group
+}
+
+// next takes the next transaction from the queue whose caller still waits.
+func (w *groupWriter) next() *groupWrite {
+	for len(w.queue) > 0 {
+		job := w.queue[0]
+		w.queue[0] = nil
+		if w.queue = w.queue[1:]; len(w.queue) == 0 {
+			w.queue = nil
+		}
 		if job.state.CompareAndSwap(writeQueued, writeStarted) {
-			started = append(started, job)
+			return job
 		}
 	}
-	return started
+	return nil
+}
+
+// pass gives the lead to the next in the queue, or up.
+func (w *groupWriter) pass() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if job := w.next(); job != nil {
+		job.turn <- turnLead
+		return
+	}
+	w.led = false
+	w.free.Broadcast()
 }
 
 // commit runs the group in one transaction. No answer is given before the

@@ -57,6 +57,15 @@ var operationNames = [operations]string{
 	"block_key", "key_blocked", "lease",
 }
 
+// short tells whether the operation reads few rows by their keys.
+func (op operation) short() bool {
+	switch op {
+	case opOrders, opIssuers, opCRL, opReusableAuthorizations, opRevocations:
+		return false
+	}
+	return true
+}
+
 // metrics are the store's, with the observers looked up once.
 type metrics struct {
 	seconds [operations]prometheus.Observer

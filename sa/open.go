@@ -43,8 +43,9 @@ var _ Store = (*DB)(nil)
 
 // engine is how a database runs reads and transactions.
 type engine interface {
-	// read runs fn outside of a transaction.
-	read(ctx context.Context, fn txFunc) error
+	// read runs fn outside of a transaction. It is short when it reads few
+	// rows by their keys.
+	read(ctx context.Context, short bool, fn txFunc) error
 	// write runs fn as a transaction. When it returns nil, what fn wrote is
 	// durable; when fn failed, nothing of it is there.
 	write(ctx context.Context, fn txFunc) error
@@ -113,7 +114,7 @@ func (d *DB) Ping(ctx context.Context) error {
 
 func (d *DB) read(ctx context.Context, op operation, fn txFunc) error {
 	defer d.metrics.observe(op, time.Now())
-	return d.engine.read(ctx, fn)
+	return d.engine.read(ctx, op.short(), fn)
 }
 
 func (d *DB) write(ctx context.Context, op operation, fn txFunc) error {

@@ -71,7 +71,7 @@ func openPostgres(ctx context.Context, config Config) (*postgresEngine, error) {
 // prepare checks the schema version and migrates.
 func (e *postgresEngine) prepare(ctx context.Context, config Config) error {
 	var version int64
-	if err := e.read(ctx, func(ctx context.Context, _ *session) (err error) {
+	if err := e.read(ctx, false, func(ctx context.Context, _ *session) (err error) {
 		version, err = postgresDialect.version(ctx, e.db)
 		return err
 	}); err != nil {
@@ -102,7 +102,7 @@ func (e *postgresEngine) begin() error {
 	return nil
 }
 
-func (e *postgresEngine) read(ctx context.Context, fn txFunc) error {
+func (e *postgresEngine) read(ctx context.Context, _ bool, fn txFunc) error {
 	return e.retry(ctx, func() (error, bool) {
 		err := fn(ctx, &session{connection: e.db})
 		return err, mayHeal(err)

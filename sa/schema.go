@@ -73,7 +73,8 @@ func (d dialect) migrate(ctx context.Context, db *sql.DB, logger *slog.Logger) e
 	}
 	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithTableName(versionTable)}
 	if d.goose == goose.DialectPostgres {
-		locker, err := lock.NewPostgresSessionLocker()
+		// Look for the lock each second, ten minutes long.
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 600))
 		if err != nil {
 			return fmt.Errorf("preparing the lock for migrations: %w", err)
 		}

@@ -16,7 +16,8 @@ import (
 )
 
 // sqliteEngine is SQLite in the WAL mode: one connection writes, the others
-// read, and neither waits for the other.
+// read, and neither waits for the other. Short reads use the writer's
+// connection while nothing is written.
 type sqliteEngine struct {
 	writerDB, readerDB *sql.DB
 	writer             *groupWriter
@@ -37,7 +38,7 @@ const (
 	writerPragmas = busyTimeout + "&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 		"&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)" +
 		"&_pragma=temp_store(MEMORY)&_pragma=cache_size(-32768)&_txlock=immediate&_dqs=0"
-	readerPragmas = busyTimeout + "&_pragma=temp_store(MEMORY)&_pragma=mmap_size(1073741824)&_dqs=0&_query_only=1"
+	readerPragmas = busyTimeout + "&_pragma=temp_store(MEMORY)&_dqs=0&_query_only=1"
 )
 
 // sqliteDSN is the name of a database file for the driver. As a file: URI it
@@ -163,9 +164,14 @@ func (e *sqliteEngine) open(ctx context.Context, path string, migrate bool, conf
 
 // read runs fn to its end once it has a connection: reads are bounded by
 // keys and limits, and watching ctx would cost more than most of them.
-func (e *sqliteEngine) read(ctx context.Context, fn txFunc) error {
+func (e *sqliteEngine) read(ctx context.Context, short bool, fn txFunc) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if short {
+		if done, err := e.writer.tryRead(fn); done {
+			return err
+		}
 	}
 	select {
 	case s := <-e.readers:
@@ -181,7 +187,7 @@ func (e *sqliteEngine) read(ctx context.Context, fn txFunc) error {
 func (e *sqliteEngine) write(ctx context.Context, fn txFunc) error { return e.writer.write(ctx, fn) }
 
 func (e *sqliteEngine) ping(ctx context.Context) error {
-	return e.read(ctx, func(ctx context.Context, s *session) error {
+	return e.read(ctx, true, func(ctx context.Context, s *session) error {
 		_, err := s.has(ctx, "SELECT 1")
 		return err
 	})

@@ -60,7 +60,7 @@ func (d *DB) BeginValidation(ctx context.Context, begin BeginValidation) (a acme
 
 // ClaimValidations implements OrderStore.
 func (d *DB) ClaimValidations(ctx context.Context, claim Claim) ([]acme.Authorization, error) {
-	due, err := d.due(ctx, opClaimValidations, validationDue)
+	due, err := d.due(ctx, validationDue)
 	if err != nil || !due {
 		return nil, err
 	}
@@ -85,8 +85,8 @@ func (d *DB) ClaimValidations(ctx context.Context, claim Claim) ([]acme.Authoriz
 
 // due looks, without a transaction, whether there is work to claim: mostly
 // there is none.
-func (d *DB) due(ctx context.Context, op operation, query string) (due bool, err error) {
-	err = d.read(ctx, op, func(ctx context.Context, s *session) (err error) {
+func (d *DB) due(ctx context.Context, query string) (due bool, err error) {
+	err = d.engine.read(ctx, true, func(ctx context.Context, s *session) (err error) {
 		due, err = s.has(ctx, query, d.micros())
 		return err
 	})
