@@ -8,6 +8,7 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -21,9 +22,11 @@ type issuers struct {
 	store Store
 	now   func() time.Time
 
+	known atomic.Pointer[map[issuerRef]acme.IssuerID]
+	// mu is held while the list is read: those who need it wait for it, those
+	// whose issuer is known do not.
 	mu     sync.Mutex
-	byRef  map[issuerRef]acme.IssuerID
-	loaded time.Time // last attempt
+	loaded time.Time
 }
 
 // reloadAfter bounds how often requests for issuers that are not known make
@@ -38,36 +41,34 @@ const (
 // find is the issuer that a CertID names; false for one that is not ours. An
 // error when that can't be told.
 func (s *issuers) find(ctx context.Context, ref issuerRef) (acme.IssuerID, bool, error) {
-	s.mu.Lock()
-	id, ok := s.byRef[ref]
-	due := !ok && (s.loaded.IsZero() || s.now().Sub(s.loaded) >= reloadAfter)
-	known := s.byRef != nil
-	if due {
-		s.loaded = s.now()
-	}
-	s.mu.Unlock()
-	if !due {
-		if !ok && !known {
-			return acme.IssuerID{}, false, fmt.Errorf("the issuers are not known yet")
-		}
-		return id, ok, nil
-	}
-	list, err := s.store.Issuers(ctx)
-	if err != nil {
-		s.mu.Lock()
-		s.loaded = time.Time{} // the next request tries again
-		s.mu.Unlock()
-		return acme.IssuerID{}, false, fmt.Errorf("reading the issuers: %w", err)
-	}
-	byRef, err := refsOf(list)
-	if err != nil {
-		return acme.IssuerID{}, false, err
+	if id, ok := s.lookup(ref); ok {
+		return id, true, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.byRef = byRef
-	id, ok = byRef[ref]
+	if s.loaded.IsZero() || s.now().Sub(s.loaded) >= reloadAfter {
+		list, err := s.store.Issuers(ctx)
+		if err != nil {
+			return acme.IssuerID{}, false, fmt.Errorf("reading the issuers: %w", err)
+		}
+		byRef, err := refsOf(list)
+		if err != nil {
+			return acme.IssuerID{}, false, err
+		}
+		s.known.Store(&byRef)
+		s.loaded = s.now()
+	}
+	id, ok := s.lookup(ref)
 	return id, ok, nil
+}
+
+func (s *issuers) lookup(ref issuerRef) (acme.IssuerID, bool) {
+	known := s.known.Load()
+	if known == nil {
+		return acme.IssuerID{}, false
+	}
+	id, ok := (*known)[ref]
+	return id, ok
 }
 
 func refsOf(list []acme.Issuer) (map[issuerRef]acme.IssuerID, error) {
