@@ -94,10 +94,10 @@ func TestBadCSR(t *testing.T) {
 		csr  any
 		kind string
 	}{
-		{"missing", nil, "malformed"},
-		{"empty", "", "malformed"},
-		{"not base64url", "+/+/", "malformed"},
-		{"padded", rawacme.B64(csr(names)) + "=", "malformed"},
+		{"missing", nil, "badCSR"},
+		{"empty", "", "badCSR"},
+		{"not base64url", "+/+/", "badCSR"},
+		{"padded", rawacme.B64(csr(names)) + "=", "badCSR"},
 		{"not DER", rawacme.B64([]byte("hello")), "badCSR"},
 		{"cut short", rawacme.B64(csr(names)[:100]), "badCSR"},
 		{"trailing data", rawacme.B64(append(csr(names), 0)), "badCSR"},

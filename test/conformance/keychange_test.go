@@ -13,7 +13,10 @@ import (
 // inner builds the JWS inside of a key change (RFC 8555 §7.3.5).
 func inner(t *testing.T, c *rawacme.Client, newKey any, change func(header, payload map[string]any)) json.RawMessage {
 	t.Helper()
-	header := map[string]any{"alg": rawacme.Alg(newKey), "jwk": rawacme.JWK(newKey), "url": c.Directory.KeyChange}
+	header := map[string]any{"alg": rawacme.Alg(newKey), "url": c.Directory.KeyChange}
+	if _, secret := newKey.([]byte); !secret {
+		header["jwk"] = rawacme.JWK(newKey)
+	}
 	payload := map[string]any{"account": c.KID, "oldKey": rawacme.JWK(c.Key)}
 	if change != nil {
 		change(header, payload)
