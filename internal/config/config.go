@@ -143,6 +143,9 @@ type CA struct {
 	CRLDelay time.Duration `yaml:"crl_delay"`
 	// OCSPLifetime is from an OCSP response's thisUpdate to its nextUpdate.
 	OCSPLifetime time.Duration `yaml:"ocsp_lifetime"`
+	// OCSPSigners is the folder that the role ocsp takes the delegated OCSP
+	// signers from; empty: keys, in the data folder.
+	OCSPSigners string `yaml:"ocsp_signers"`
 }
 
 // RateLimits is the switch of all rate limits.

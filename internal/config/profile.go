@@ -70,9 +70,10 @@ func (v validator) ca(c *CA) {
 	if c.CRLShards < 1 || c.CRLShards > 65536 {
 		v.fail("ca.crl_shards", "expects a number from 1 to 65536; found %d", c.CRLShards)
 	}
-	v.span("ca.crl_lifetime", c.CRLLifetime, time.Minute, 365*day)
-	v.span("ca.crl_delay", c.CRLDelay, 0, 24*time.Hour)
-	v.span("ca.ocsp_lifetime", c.OCSPLifetime, time.Minute, 365*day)
+	// Baseline Requirements §7.2 and §4.9.10.
+	v.span("ca.crl_lifetime", c.CRLLifetime, time.Minute, 10*day)
+	v.span("ca.crl_delay", c.CRLDelay, 100*time.Millisecond, 24*time.Hour)
+	v.span("ca.ocsp_lifetime", c.OCSPLifetime, 8*time.Hour, 10*day)
 	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 		v.profile(name, c.Profiles[name])
 	}
