@@ -2,7 +2,6 @@ package harness
 
 import (
 	"fmt"
-	"maps"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -10,14 +9,45 @@ import (
 
 // makePlan decides on ports, folders and configurations.
 func (s *Server) makePlan() error {
-	if s.Wiring.Roles {
-		return s.planRoles()
-	}
-	config, err := s.baseConfig()
+	addrs, err := s.ports.addrs(3)
 	if err != nil {
 		return err
 	}
-	return s.addProcess("serve", config)
+	l := listeners{acme: addrs[0], public: addrs[1], admin: addrs[2]}
+	_, port, err := net.SplitHostPort(l.acme)
+	if err != nil {
+		return err
+	}
+	s.externalURL = "https://localhost:" + port
+	s.DirectoryURL, s.PublicURL, s.AdminURL = s.externalURL+"/directory", "http://"+l.public, "https://"+l.admin
+	if s.Wiring.Roles {
+		return s.planRoles(l)
+	}
+	return s.addProcess("serve", s.config(l))
+}
+
+// listeners are the addresses of a process's listeners.
+type listeners struct{ acme, public, admin string }
+
+// config is the configuration that all processes begin with. It sets the
+// addresses and no more than tests need: everything else is the default that
+// users have.
+func (s *Server) config(l listeners) map[string]any {
+	return map[string]any{
+		"listen":       map[string]any{"acme": l.acme, "public": l.public, "admin": l.admin},
+		"external_url": s.externalURL,
+		"public_url":   s.PublicURL,
+		"store":        map[string]any{"url": s.store},
+		"va": map[string]any{
+			"resolvers": []string{s.Names.DNSAddr()},
+			"http_port": s.Names.HTTPPort(), "tls_port": s.Names.TLSPort(),
+			"allow_private_addresses": true,
+		},
+		// A validation that may heal is tried again, but soon.
+		"validation": map[string]any{"retries": 1, "retry_wait": "200ms"},
+		"ca":         map[string]any{"crl_delay": "1s"},
+		"log":        map[string]any{"level": "debug"},
+	}
 }
 
 // addProcess writes the configuration of a process and appends it to the plan.
@@ -37,56 +67,21 @@ func (s *Server) addProcess(command string, config map[string]any) error {
 	return nil
 }
 
-// baseConfig is the configuration that all processes begin with. It sets the
-// addresses and no more than tests need: everything else is the default that
-// users have.
-func (s *Server) baseConfig() (map[string]any, error) {
-	addrs, err := s.ports.addrs(3)
-	if err != nil {
-		return nil, err
-	}
-	acme, public, admin := addrs[0], addrs[1], addrs[2]
-	_, port, err := net.SplitHostPort(acme)
-	if err != nil {
-		return nil, err
-	}
-	external := "https://localhost:" + port
-	s.DirectoryURL, s.PublicURL, s.AdminURL = external+"/directory", "http://"+public, "https://"+admin
-	return map[string]any{
-		"listen":       map[string]any{"acme": acme, "public": public, "admin": admin},
-		"external_url": external,
-		"public_url":   s.PublicURL,
-		"store":        map[string]any{"url": s.store},
-		"va": map[string]any{
-			"resolvers": []string{s.Names.DNSAddr()},
-			"http_port": s.Names.HTTPPort(), "tls_port": s.Names.TLSPort(),
-			"allow_private_addresses": true,
-		},
-		// A validation that may heal is tried again, but soon.
-		"validation": map[string]any{"retries": 1, "retry_wait": "200ms"},
-		"ca":         map[string]any{"crl_delay": "1s"},
-		"log":        map[string]any{"level": "debug"},
-	}, nil
-}
-
 // roles are the processes of the split wiring, each after those it calls.
 var roles = []struct {
-	name  string
-	calls []string
+	name   string
+	serves bool // over gRPC
+	calls  []string
 }{
-	{"sa", nil},
-	{"va", nil},
-	{"ca", []string{"sa"}},
-	{"ra", []string{"sa", "va", "ca"}},
-	{"wfe", []string{"sa", "ra", "ca"}},
-	{"ocsp", []string{"sa"}},
+	{"sa", true, nil},
+	{"va", true, nil},
+	{"ca", true, []string{"sa"}},
+	{"ra", true, []string{"sa", "va", "ca"}},
+	{"wfe", false, []string{"sa", "ra", "ca"}},
+	{"ocsp", false, []string{"sa"}},
 }
 
-func (s *Server) planRoles() error {
-	base, err := s.baseConfig()
-	if err != nil {
-		return err
-	}
+func (s *Server) planRoles(l listeners) error {
 	certificates := filepath.Join(s.Dir, "mtls")
 	path, err := Binary()
 	if err != nil {
@@ -104,34 +99,34 @@ func (s *Server) planRoles() error {
 		return err
 	}
 	address := make(map[string]string)
-	callers := make(map[string][]string)
 	for i, role := range roles {
 		address[role.name] = rpcAddrs[i]
-		for _, called := range role.calls {
-			callers[called] = append(callers[called], role.name)
-		}
 	}
 	for i, role := range roles {
-		config := maps.Clone(base)
-		listen := maps.Clone(base["listen"].(map[string]any))
-		listen["admin"] = adminAddrs[i]
-		config["listen"] = listen
-		if role.name == "wfe" {
-			s.AdminURL = "https://" + adminAddrs[i]
+		l.admin = adminAddrs[i]
+		config := s.config(l)
+		switch role.name {
+		case "wfe":
+			s.AdminURL = "https://" + l.admin
+		case "ocsp": // the signing authority keeps its signers there
+			config["ca"].(map[string]any)["ocsp_signers"] = filepath.Join(s.Dir, "ca", "keys")
 		}
 		services := make(map[string]any)
 		for _, called := range role.calls {
 			services[called] = []string{address[called]}
 		}
-		config["rpc"] = map[string]any{
-			"listen": address[role.name],
+		rpc := map[string]any{
 			"tls": map[string]any{
-				"ca":   filepath.Join(certificates, "ca.pem"),
+				"ca":   filepath.Join(certificates, "internal-ca.pem"),
 				"cert": filepath.Join(certificates, role.name+".pem"),
-				"key":  filepath.Join(certificates, role.name+"-key.pem"),
+				"key":  filepath.Join(certificates, role.name+".key"),
 			},
 			"services": services,
 		}
+		if role.serves {
+			rpc["listen"] = address[role.name]
+		}
+		config["rpc"] = rpc
 		if err := s.addProcess(role.name, config); err != nil {
 			return err
 		}

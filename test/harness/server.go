@@ -41,13 +41,14 @@ type Server struct {
 	// Names answers the server's validations.
 	Names *responder.Responder
 
-	store     string // URL; empty: SQLite
-	plan      []plan
-	ports     reservation
-	processes []*process // as in plan; nil: not running
-	past      []*process // ended ones, for their logs
-	cleanups  []func() error
-	http      *http.Client
+	externalURL string
+	store       string // URL; empty: SQLite
+	plan        []plan
+	ports       reservation
+	processes   []*process // as in plan; nil: not running
+	past        []*process // ended ones, for their logs
+	cleanups    []func() error
+	http        *http.Client
 }
 
 // plan is how to start one process, the same at each start.
