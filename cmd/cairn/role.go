@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +37,7 @@ var roles = []role{
 	{rpc.RoleVA, "Run the validation authority alone", never, wireVA},
 	{rpc.RoleSA, "Run the storage authority alone", withEmbedded, wireSA},
 	{rpc.RoleCA, "Run the signing authority alone", always, wireCA},
-	{rpc.RoleOCSP, "Run the public listener alone: OCSP, CRLs, issuers", always, wireOCSP},
+	{rpc.RoleOCSP, "Run the public listener alone: OCSP, CRLs, issuers", never, wireOCSP},
 }
 
 func roleCommands() []*cobra.Command {
@@ -279,7 +280,11 @@ func wireOCSP(ctx context.Context, n *instance, peers *peers) error {
 	if err != nil {
 		return err
 	}
-	handler, err := n.newPublic(store)
+	folder := n.cfg.CA.OCSPSigners
+	if folder == "" {
+		folder = filepath.Join(n.cfg.Data, "keys")
+	}
+	handler, err := n.newPublic(store, &folderSigners{folder: folder, now: n.now})
 	if err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func (n *instance) wireServe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	revocation, err := n.newPublic(store)
+	revocation, err := n.newPublic(store, ownSigners{signing})
 	if err != nil {
 		return err
 	}

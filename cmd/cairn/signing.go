@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 
 	"github.com/cairn-ca/cairn/ca"
+	"github.com/cairn-ca/cairn/ca/crl"
 	"github.com/cairn-ca/cairn/internal/acme"
 	"github.com/cairn-ca/cairn/sa"
 )
@@ -42,6 +44,9 @@ func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
 		return nil, fmt.Errorf("setting up signing: %w", err)
 	}
 	n.addLoop("signing", signing.Run)
+	if err := n.addCRLs(ctx, store, signing); err != nil {
+		return nil, err
+	}
 	issuer := hierarchy.Issuer.Chains[0][0]
 	n.health.Add("issuer", func(context.Context) error {
 		if !n.now().Before(issuer.NotAfter) {
@@ -50,6 +55,47 @@ func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
 		return nil
 	})
 	return signing, nil
+}
+
+// addCRLs adds the publisher of the CRLs. When it returns, every CRL is there:
+// a certificate that is issued names one.
+func (n *instance) addCRLs(ctx context.Context, store sa.Store, signing *ca.CA) error {
+	var issuers []crl.Issuer
+	for _, k := range signing.Keys() {
+		cert, err := x509.ParseCertificate(k.Chain[0])
+		if err != nil {
+			return fmt.Errorf("parsing the certificate of issuer %s: %w", k.ID, err)
+		}
+		issuers = append(issuers, crl.Issuer{ID: k.ID, Certificate: cert, Signer: k.Signer})
+	}
+	owner, err := acme.NewID(n.now(), n.random)
+	if err != nil {
+		return err
+	}
+	publisher, err := crl.NewPublisher(crl.Config{
+		Store:   store,
+		Issuers: issuers,
+		Shards:  n.cfg.CA.CRLShards,
+		URL: func(issuer acme.IssuerID, shard int) string {
+			return ca.CRLURL(n.addresses.public, issuer, shard)
+		},
+		Lifetime: n.cfg.CA.CRLLifetime,
+		Delay:    n.cfg.CA.CRLDelay,
+		Owner:    "crl " + owner.String(),
+		Now:      n.now,
+		Random:   n.random,
+		Logger:   n.log("crl"),
+		Audit:    n.auditBy("crl"),
+		Metrics:  n.metrics,
+	})
+	if err != nil {
+		return fmt.Errorf("setting up CRLs: %w", err)
+	}
+	if err := publisher.Publish(ctx); err != nil {
+		return fmt.Errorf("publishing the first CRLs: %w", err)
+	}
+	n.addLoop("CRLs", publisher.Run)
+	return nil
 }
 
 // serviceNames are the names and addresses under which the HTTPS listeners
