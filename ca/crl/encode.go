@@ -1,14 +1,13 @@
 package crl
 
 import (
+	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
 	"io"
 	"math/big"
 	"time"
-
-	"crypto"
 
 	"golang.org/x/crypto/cryptobyte"
 	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"

@@ -105,15 +105,15 @@ type place struct {
 // state is what this process knows of the CRL that it last saw published.
 type state struct {
 	number int64
-	// latest is the shard's newest revocation that the CRL surely has.
+	// latest is the shard's newest revocation when the CRL was last compared
+	// with the store; another one makes it due.
 	latest time.Time
-	// entries is the hash of the CRL's entries, and recheck when they are to be
-	// compared with the store once more: a revocation may be recorded with an
-	// earlier time than one that was seen before it. Zero: no more.
+	// entries is the hash of the CRL's entries.
 	entries [sha256.Size]byte
+	// recheck is when the entries are compared with the store once more: a
+	// revocation may show later than one that was recorded after it. Zero: no
+	// more.
 	recheck time.Time
-	// url tells that the CRL was found to name the URL of the configuration.
-	url bool
 }
 
 // NewPublisher makes a publisher. Run or Publish make it work.
@@ -231,7 +231,6 @@ func (p *Publisher) keep(ctx context.Context, issuer Issuer, shard int) (more bo
 // need is what was found out about a CRL.
 type need struct {
 	why     string // empty: it is current
-	recheck bool   // it is due only if its entries changed
 	absent  bool
 	current sa.CRL
 	latest  time.Time // the newest revocation before the decision
@@ -251,28 +250,45 @@ func (p *Publisher) due(ctx context.Context, at place) (need, error) {
 	if n.latest, err = p.cfg.Store.LatestRevocation(ctx, at.issuer, at.shard); err != nil {
 		return need{}, err
 	}
-	now := p.cfg.Now()
-	s := p.states[at]
-	known := s != nil && s.number == n.current.Number
-	switch {
-	case n.absent:
+	if n.absent {
 		n.why = "first"
+		return n, nil
+	}
+	s := p.states[at]
+	if s == nil || s.number != n.current.Number {
+		if s, err = adopt(n); err != nil {
+			return need{}, err
+		}
+		p.states[at] = s
+		if !names(n.current.DER, p.cfg.URL(at.issuer, at.shard)) {
+			n.why = "address"
+			return n, nil
+		}
+	}
+	now := p.cfg.Now()
+	switch {
 	case !now.Before(n.current.ThisUpdate.Add(p.cfg.Interval)) || !now.Before(n.current.NextUpdate.Add(-p.cfg.Lifetime/4)):
 		n.why = "schedule"
-	case known && !n.latest.Equal(s.latest):
-		n.why = "revocation"
-	case !known && !n.latest.IsZero() && !n.latest.Before(n.current.ThisUpdate.Add(-settle)):
-		// It may be in the CRL of another process, or may not.
-		n.why, n.recheck = "revocation", false
-	case known && !s.recheck.IsZero() && !now.Before(s.recheck):
-		n.why, n.recheck = "revocation", true
-	case !known && !names(n.current.DER, p.cfg.URL(at.issuer, at.shard)):
-		n.why = "address"
-	}
-	if n.why == "" && !known {
-		p.states[at] = &state{number: n.current.Number, latest: n.latest}
+	case !n.latest.Equal(s.latest) || !s.recheck.IsZero() && !now.Before(s.recheck):
+		n.why = whyRevocation
 	}
 	return n, nil
+}
+
+const whyRevocation = "revocation"
+
+// adopt makes the state of a CRL that another process published, or this one
+// before it was started.
+func adopt(n need) (*state, error) {
+	list, err := readEntries(n.current.DER)
+	if err != nil {
+		return nil, fmt.Errorf("reading the published CRL: %w", err)
+	}
+	s := &state{number: n.current.Number, entries: sha256.Sum256(list.rest)}
+	if n.latest.Before(n.current.ThisUpdate.Add(-settle)) {
+		s.latest = n.latest // the CRL surely has it
+	}
+	return s, nil
 }
 
 // publish makes, checks and stores a CRL.
@@ -281,9 +297,13 @@ func (p *Publisher) publish(ctx context.Context, issuer Issuer, at place, due ne
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(l.entries)
-	if s := p.states[at]; due.recheck && s.entries == sum {
-		s.recheck = time.Time{}
+	s := &state{number: l.number, latest: due.latest, entries: sha256.Sum256(l.entries)}
+	if p.cfg.Now().Sub(due.latest) < settle {
+		s.recheck = due.latest.Add(settle)
+	}
+	if due.why == whyRevocation && p.states[at].entries == s.entries {
+		s.number = due.current.Number // which has it all
+		p.states[at] = s
 		return nil
 	}
 	der, err := l.sign(p.cfg.Random, issuer.Certificate, issuer.Signer)
@@ -303,10 +323,6 @@ func (p *Publisher) publish(ctx context.Context, issuer Issuer, at place, due ne
 	}
 	if err != nil {
 		return fmt.Errorf("storing CRL number %d: %w", l.number, err)
-	}
-	s := &state{number: l.number, latest: due.latest, entries: sum}
-	if now := p.cfg.Now(); now.Sub(due.latest) < settle {
-		s.recheck = due.latest.Add(settle)
 	}
 	p.states[at] = s
 	p.metrics.published(at, l)

@@ -75,14 +75,18 @@ func (r *Responder) get(rw http.ResponseWriter, req *http.Request) {
 }
 
 // decodePath takes the request from an escaped path: base64 of the DER, with
-// its "+", "/" and "=" percent-encoded or not, padded or not, after one slash
-// or several. A request begins with "M" in base64, so that no slash is its own.
+// its "+", "/" and "=" percent-encoded once, twice or not at all, padded or not,
+// after one slash or several. A request begins with "M" in base64, so that no slash is its own.
 func decodePath(escaped, prefix string) ([]byte, bool) {
 	rest, ok := strings.CutPrefix(escaped, prefix)
 	if !ok || len(rest) > maxEncoded {
 		return nil, false
 	}
 	text, err := url.PathUnescape(rest)
+	if err == nil && strings.Contains(text, "%") {
+		// Some proxies escape what is escaped already.
+		text, err = url.PathUnescape(text)
+	}
 	if err != nil {
 		return nil, false
 	}

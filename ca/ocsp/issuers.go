@@ -17,12 +17,18 @@ import (
 	"github.com/cairn-ca/cairn/internal/acme"
 )
 
+// issuer is an issuing CA of the store.
+type issuer struct {
+	id          acme.IssuerID
+	certificate *x509.Certificate
+}
+
 // issuers knows by which hashes clients name the store's issuers.
 type issuers struct {
 	store Store
 	now   func() time.Time
 
-	known atomic.Pointer[map[issuerRef]acme.IssuerID]
+	known atomic.Pointer[map[issuerRef]*issuer]
 	// mu is held while the list is read: those who need it wait for it, those
 	// whose issuer is known do not.
 	mu     sync.Mutex
@@ -38,55 +44,54 @@ const (
 	algorithmSHA256 = "2.16.840.1.101.3.4.2.1"
 )
 
-// find is the issuer that a CertID names; false for one that is not ours. An
+// find is the issuer that a CertID names; nil for one that is not ours. An
 // error when that can't be told.
-func (s *issuers) find(ctx context.Context, ref issuerRef) (acme.IssuerID, bool, error) {
-	if id, ok := s.lookup(ref); ok {
-		return id, true, nil
+func (s *issuers) find(ctx context.Context, ref issuerRef) (*issuer, error) {
+	if found := s.lookup(ref); found != nil {
+		return found, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.loaded.IsZero() || s.now().Sub(s.loaded) >= reloadAfter {
 		list, err := s.store.Issuers(ctx)
 		if err != nil {
-			return acme.IssuerID{}, false, fmt.Errorf("reading the issuers: %w", err)
+			return nil, fmt.Errorf("reading the issuers: %w", err)
 		}
 		byRef, err := refsOf(list)
 		if err != nil {
-			return acme.IssuerID{}, false, err
+			return nil, err
 		}
 		s.known.Store(&byRef)
 		s.loaded = s.now()
 	}
-	id, ok := s.lookup(ref)
-	return id, ok, nil
+	return s.lookup(ref), nil
 }
 
-func (s *issuers) lookup(ref issuerRef) (acme.IssuerID, bool) {
+func (s *issuers) lookup(ref issuerRef) *issuer {
 	known := s.known.Load()
 	if known == nil {
-		return acme.IssuerID{}, false
+		return nil
 	}
-	id, ok := (*known)[ref]
-	return id, ok
+	return (*known)[ref]
 }
 
-func refsOf(list []acme.Issuer) (map[issuerRef]acme.IssuerID, error) {
-	byRef := make(map[issuerRef]acme.IssuerID)
-	for _, issuer := range list {
-		for _, chain := range issuer.Chains {
+func refsOf(list []acme.Issuer) (map[issuerRef]*issuer, error) {
+	byRef := make(map[issuerRef]*issuer, 2*len(list))
+	for _, stored := range list {
+		for _, chain := range stored.Chains {
 			cert, err := x509.ParseCertificate(chain[0])
 			if err != nil {
-				return nil, fmt.Errorf("parsing the certificate of issuer %s: %w", issuer.ID, err)
+				return nil, fmt.Errorf("parsing the certificate of issuer %s: %w", stored.ID, err)
 			}
 			public, err := publicKeyBits(cert.RawSubjectPublicKeyInfo)
 			if err != nil {
-				return nil, fmt.Errorf("the certificate of issuer %s: %w", issuer.ID, err)
+				return nil, fmt.Errorf("the certificate of issuer %s: %w", stored.ID, err)
 			}
+			found := &issuer{stored.ID, cert}
 			name1, key1 := sha1.Sum(cert.RawSubject), sha1.Sum(public)
 			name256, key256 := sha256.Sum256(cert.RawSubject), sha256.Sum256(public)
-			byRef[issuerRef{algorithmSHA1, string(name1[:]), string(key1[:])}] = issuer.ID
-			byRef[issuerRef{algorithmSHA256, string(name256[:]), string(key256[:])}] = issuer.ID
+			byRef[issuerRef{algorithmSHA1, string(name1[:]), string(key1[:])}] = found
+			byRef[issuerRef{algorithmSHA256, string(name256[:]), string(key256[:])}] = found
 		}
 	}
 	return byRef, nil

@@ -46,6 +46,7 @@ var errMalformed = errors.New("the request is malformed")
 
 var (
 	oidNonce        = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 2}
+	oidAcceptable   = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 4}
 	tagExplicit0    = cryptobyte_asn1.Tag(0).Constructed().ContextSpecific()
 	tagExplicit1    = cryptobyte_asn1.Tag(1).Constructed().ContextSpecific()
 	tagExplicit2    = cryptobyte_asn1.Tag(2).Constructed().ContextSpecific()
@@ -161,6 +162,8 @@ func readExtensions(s *cryptobyte.String, tag cryptobyte_asn1.Tag, nonce *[]byte
 				return false
 			}
 			*nonce = value
+		case oid.Equal(oidAcceptable):
+			// §4.4.3: basic answers are acceptable to all.
 		case critical:
 			return false
 		}

@@ -12,17 +12,15 @@ package ocsp
 import (
 	"context"
 	"crypto"
-	"crypto/sha1" //nolint:gosec // RFC 6960 §4.2.1 names responders by it
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
 	"github.com/cairn-ca/cairn/sa"
 )
@@ -41,7 +39,8 @@ type Signer struct {
 }
 
 // Signers gives the current signer of an issuer. It is asked for every answer
-// that is signed, so that a new signer is used as soon as it is there.
+// that is signed, so that a new signer is used as soon as it is there; it must
+// be quick, and may be called concurrently.
 type Signers interface {
 	OCSPSigner(issuer acme.IssuerID) (Signer, error)
 }
@@ -85,6 +84,7 @@ const (
 type Responder struct {
 	Config
 	issuers issuers
+	signers signers
 	kept    kept
 	metrics metrics
 }
@@ -110,38 +110,10 @@ func New(cfg Config) (*Responder, error) {
 	return &Responder{
 		Config:  cfg,
 		issuers: issuers{store: cfg.Store, now: cfg.Now},
+		signers: signers{source: cfg.Signers, checked: make(map[acme.IssuerID]*signer)},
 		kept:    kept{limit: cfg.Kept, answers: make(map[string]answer)},
 		metrics: m,
 	}, nil
-}
-
-// signer is a Signer with what its answers need of it.
-type signer struct {
-	Signer
-	algorithm key.Algorithm
-	keyHash   []byte // SHA-1 of the public key: the ResponderID
-	notAfter  time.Time
-}
-
-func (r *Responder) signer(issuer acme.IssuerID) (*signer, error) {
-	s, err := r.Signers.OCSPSigner(issuer)
-	if err != nil {
-		return nil, fmt.Errorf("the OCSP signer of issuer %s: %w", issuer, err)
-	}
-	cert, err := x509.ParseCertificate(s.Certificate)
-	if err != nil {
-		return nil, fmt.Errorf("parsing the certificate of an OCSP signer: %w", err)
-	}
-	public, err := publicKeyBits(cert.RawSubjectPublicKeyInfo)
-	if err != nil {
-		return nil, fmt.Errorf("the certificate of an OCSP signer: %w", err)
-	}
-	algorithm, err := key.AlgorithmOf(s.Key.Public())
-	if err != nil {
-		return nil, fmt.Errorf("the key of an OCSP signer: %w", err)
-	}
-	hash := sha1.Sum(public)
-	return &signer{s, algorithm, hash[:], cert.NotAfter}, nil
 }
 
 // answer is an OCSPResponse, ready to be sent.
@@ -178,23 +150,25 @@ func (r *Responder) respond(ctx context.Context, der []byte) answer {
 	if err != nil {
 		return failed(malformedRequest)
 	}
-	issuer, ok, err := r.issuers.find(ctx, req.certificates[0].issuer)
+	iss, err := r.issuers.find(ctx, req.certificates[0].issuer)
 	if err != nil {
 		return r.fail(ctx, tryLater, err)
 	}
-	if !ok {
+	if iss == nil {
 		return failed(unauthorized)
 	}
 	singles := make([]single, len(req.certificates))
 	for i, id := range req.certificates {
 		// A delegated signer speaks for its issuer alone (RFC 6960 §4.2.2.2):
 		// one answer can't be about several issuers' certificates.
-		if other, ok, err := r.issuers.find(ctx, id.issuer); err != nil {
+		other, err := r.issuers.find(ctx, id.issuer)
+		if err != nil {
 			return r.fail(ctx, tryLater, err)
-		} else if !ok || other != issuer {
+		}
+		if other == nil || other.id != iss.id {
 			return failed(unauthorized)
 		}
-		if singles[i], err = r.status(ctx, issuer, id); err != nil {
+		if singles[i], err = r.status(ctx, iss.id, id); err != nil {
 			return r.fail(ctx, tryLater, err)
 		}
 	}
@@ -209,11 +183,11 @@ func (r *Responder) respond(ctx context.Context, der []byte) answer {
 			return a
 		}
 	}
-	a, err := r.make(issuer, singles, req.nonce)
+	a, err := r.make(iss, singles, req.nonce)
 	if err != nil {
 		return r.fail(ctx, internalError, err)
 	}
-	a.private = req.nonce != nil || singles[0].status == unknown
+	a.private = req.nonce != nil || slices.ContainsFunc(singles, func(s single) bool { return s.status == unknown })
 	if keep {
 		r.kept.put(a)
 	}
@@ -250,8 +224,8 @@ func (r *Responder) status(ctx context.Context, issuer acme.IssuerID, id certID)
 }
 
 // make signs an answer.
-func (r *Responder) make(issuer acme.IssuerID, singles []single, nonce []byte) (answer, error) {
-	s, err := r.signer(issuer)
+func (r *Responder) make(iss *issuer, singles []single, nonce []byte) (answer, error) {
+	s, err := r.signers.of(iss)
 	if err != nil {
 		return answer{}, err
 	}
@@ -262,7 +236,7 @@ func (r *Responder) make(issuer acme.IssuerID, singles []single, nonce []byte) (
 		next = s.notAfter
 	}
 	if !next.After(now) {
-		return answer{}, fmt.Errorf("the OCSP signer of issuer %s expired at %s; the signing authority (cairn ca) makes new ones in time: see that it runs, and that this responder has its files", issuer, s.notAfter)
+		return answer{}, fmt.Errorf("the OCSP signer of issuer %s expired at %s; the signing authority (cairn ca) makes new ones in time: see that it runs, and that this responder has its files", iss.id, s.notAfter)
 	}
 	b := basic{singles: singles, producedAt: now, thisUpdate: now, nextUpdate: next, nonce: nonce}
 	der, err := b.sign(r.Random, s)

@@ -105,6 +105,10 @@ func (r basic) sign(random io.Reader, s *signer) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing an OCSP response: %w", err)
 	}
+	// A faulty signature would be kept and handed out for days.
+	if err := key.Verify(s.Key.Public(), data, signature); err != nil {
+		return nil, fmt.Errorf("checking an OCSP response just signed: %w", err)
+	}
 	return wrap(data, signature, s)
 }
 
