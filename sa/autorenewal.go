@@ -8,20 +8,21 @@ import (
 )
 
 // AutoRenewalStore keeps orders whose certificates renew themselves
-// (RFC 8739).
+// (RFC 8739). The first certificate of such an order is recorded like any
+// other; Issuance.AutoRenewalCSR goes with it. The status of an order that
+// was canceled reads as canceled.
 type AutoRenewalStore interface {
 	// CancelOrder ends the renewals of a valid auto-renewal order; ErrConflict
-	// when the order is not valid, or cancelled already.
+	// when the order is not valid, or canceled already.
 	CancelOrder(ctx context.Context, order acme.ID, at time.Time) (acme.Order, error)
-	// ClaimRenewals takes over auto-renewal orders whose next certificate is
-	// due (acme.AutoRenewal.Next has come), whose end has not, and that nobody
-	// holds a lease on; the lease ends with the next RecordIssuance.
+	// ClaimRenewals takes over valid auto-renewal orders whose next
+	// certificate is due (AutoRenewal.Next has come), which are not canceled
+	// and not past their end, whose account is valid, and that nobody holds a
+	// lease on.
 	ClaimRenewals(ctx context.Context, claim Claim) ([]acme.Order, error)
-}
-
-// PlanRenewal says when an auto-renewal order's next certificate is due; it
-// goes with the completion of the one before.
-type PlanRenewal struct {
-	Order acme.ID
-	Next  time.Time // zero: the last certificate covers the end
+	// RecordRenewal is RecordIssuance for a further certificate of a valid
+	// auto-renewal order. ErrConflict when the order was canceled or the lease
+	// is not Owner's. When it is signed (CompleteIssuance), the order's
+	// Certificate becomes this one.
+	RecordRenewal(ctx context.Context, issuance Issuance) error
 }

@@ -246,6 +246,11 @@ type Issuance struct {
 	Certificate acme.Certificate
 	Owner       string
 	LeaseUntil  time.Time
+	// AutoRenewalCSR, for an auto-renewal order, is the CSR that its renewals
+	// take their key from, and NextRenewal when the next one is due (zero:
+	// never).
+	AutoRenewalCSR []byte
+	NextRenewal    time.Time
 }
 
 // RevocationPage asks for a page of a shard's revocations.

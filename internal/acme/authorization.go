@@ -12,6 +12,9 @@ type Authorization struct {
 	Account    ID
 	Identifier Identifier // for a wildcard: the name without "*."
 	Wildcard   bool       // it authorizes the wildcard name below Identifier
+	// Subdomains tells that it authorizes every name below Identifier too
+	// (RFC 9444).
+	Subdomains bool
 	Status     AuthorizationStatus
 	Expires    time.Time
 	CreatedAt  time.Time
