@@ -142,11 +142,11 @@ A first certificate, with lego%s:
 }
 
 // clientCommand is a command line that obtains a certificate. For a CA that
-// may look at this machine it works as it stands: an address needs no DNS.
+// may look at this machine it works as it stands: localhost needs no DNS.
 func (s serving) clientCommand(cfg *config.Config) string {
 	name := "www.example.com"
 	if cfg.VA.AllowPrivateAddresses {
-		name = "127.0.0.1"
+		name = "localhost"
 	}
 	return fmt.Sprintf("LEGO_CA_CERTIFICATES=%s lego --server %s --accept-tos --email you@example.com --domains %s --http --http.port :%d run",
 		shellQuote(s.Root), shellQuote(s.Directory), name, cfg.VA.HTTPPort)
