@@ -115,15 +115,16 @@ func (n *instance) wireServe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	certificate := n.newListenerCertificate(signing)
-	if err := certificate.renew(ctx); err != nil {
+	n.certificate = n.newListenerCertificate(signing)
+	if err := n.certificate.renew(ctx); err != nil {
 		return err
 	}
-	n.addLoop("listener certificate", certificate.run)
+	n.addLoop("listener certificate", n.certificate.run)
+	n.health.Add("listener certificate", n.certificate.check)
 
-	n.addHTTP("acme", acme, front, tlsConfig(certificate.get))
+	n.addHTTP("acme", acme, front, tlsConfig(n.certificate.get))
 	n.addHTTP("public", public, revocation, nil)
-	n.addAdmin(admin, tlsConfig(certificate.get))
+	n.addAdmin(admin, tlsConfig(n.certificate.get))
 	return nil
 }
 
