@@ -210,17 +210,21 @@ func decodeCAA(d *rpc.Decoder, m *sapb.RecordCAARequest) map[acme.ID]acme.CAAEvi
 
 func encodeIssuance(i Issuance) *sapb.RecordIssuanceRequest {
 	return &sapb.RecordIssuanceRequest{
-		Certificate: rpc.EncodeCertificate(i.Certificate),
-		Owner:       i.Owner,
-		LeaseUntil:  rpc.EncodeTime(i.LeaseUntil),
+		Certificate:    rpc.EncodeCertificate(i.Certificate),
+		Owner:          i.Owner,
+		LeaseUntil:     rpc.EncodeTime(i.LeaseUntil),
+		AutoRenewalCsr: i.AutoRenewalCSR,
+		NextRenewal:    rpc.EncodeTime(i.NextRenewal),
 	}
 }
 
 func decodeIssuance(d *rpc.Decoder, m *sapb.RecordIssuanceRequest) Issuance {
 	return Issuance{
-		Certificate: d.Certificate("certificate", m.Certificate),
-		Owner:       m.Owner,
-		LeaseUntil:  d.Time("lease_until", m.LeaseUntil),
+		Certificate:    d.Certificate("certificate", m.Certificate),
+		Owner:          m.Owner,
+		LeaseUntil:     d.Time("lease_until", m.LeaseUntil),
+		AutoRenewalCSR: m.AutoRenewalCsr,
+		NextRenewal:    d.Time("next_renewal", m.NextRenewal),
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 
 // EncodeOrder is the message of an order.
 func EncodeOrder(o acme.Order) *acmepb.Order {
-	return &acmepb.Order{
+	m := &acmepb.Order{
 		Id:             EncodeID(o.ID),
 		Account:        EncodeID(o.Account),
 		Status:         string(o.Status),
@@ -22,6 +22,10 @@ func EncodeOrder(o acme.Order) *acmepb.Order {
 		CreatedAt:      EncodeTime(o.CreatedAt),
 		Certificate:    o.Certificate.Bytes(),
 	}
+	if o.AutoRenewal != nil {
+		m.AutoRenewal = encodeAutoRenewal(*o.AutoRenewal)
+	}
+	return m
 }
 
 // Order reads an order that must be there.
@@ -44,5 +48,32 @@ func decodeOrder(d *Decoder, m *acmepb.Order) acme.Order {
 		Expires:        d.Time("expires", m.Expires),
 		CreatedAt:      d.Time("created_at", m.CreatedAt),
 		Certificate:    d.OptionalSerial("certificate", m.Certificate),
+		AutoRenewal:    DecodeOptional(d, "auto_renewal", m.AutoRenewal, decodeAutoRenewal),
+	}
+}
+
+func encodeAutoRenewal(r acme.AutoRenewal) *acmepb.AutoRenewal {
+	return &acmepb.AutoRenewal{
+		Start:      EncodeTime(r.Start),
+		End:        EncodeTime(r.End),
+		Lifetime:   EncodeDuration(r.Lifetime),
+		Adjust:     EncodeDuration(r.Adjust),
+		AllowGet:   r.AllowGet,
+		Csr:        r.CSR,
+		Next:       EncodeTime(r.Next),
+		CanceledAt: EncodeTime(r.CanceledAt),
+	}
+}
+
+func decodeAutoRenewal(d *Decoder, m *acmepb.AutoRenewal) acme.AutoRenewal {
+	return acme.AutoRenewal{
+		Start:      d.Time("start", m.Start),
+		End:        d.Time("end", m.End),
+		Lifetime:   d.Duration("lifetime", m.Lifetime),
+		Adjust:     d.Duration("adjust", m.Adjust),
+		AllowGet:   m.AllowGet,
+		CSR:        m.Csr,
+		Next:       d.Time("next", m.Next),
+		CanceledAt: d.Time("canceled_at", m.CanceledAt),
 	}
 }

@@ -1902,12 +1902,14 @@ func (*RecordCAAResponse) Descriptor() ([]byte, []int) {
 }
 
 type RecordIssuanceRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Certificate   *acmepb.Certificate    `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
-	Owner         string                 `protobuf:"bytes,10,opt,name=owner,proto3" json:"owner,omitempty"`
-	LeaseUntil    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=lease_until,json=leaseUntil,proto3" json:"lease_until,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Certificate    *acmepb.Certificate    `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	Owner          string                 `protobuf:"bytes,10,opt,name=owner,proto3" json:"owner,omitempty"`
+	LeaseUntil     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=lease_until,json=leaseUntil,proto3" json:"lease_until,omitempty"`
+	AutoRenewalCsr []byte                 `protobuf:"bytes,20,opt,name=auto_renewal_csr,json=autoRenewalCsr,proto3" json:"auto_renewal_csr,omitempty"`
+	NextRenewal    *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=next_renewal,json=nextRenewal,proto3" json:"next_renewal,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *RecordIssuanceRequest) Reset() {
@@ -1957,6 +1959,20 @@ func (x *RecordIssuanceRequest) GetOwner() string {
 func (x *RecordIssuanceRequest) GetLeaseUntil() *timestamppb.Timestamp {
 	if x != nil {
 		return x.LeaseUntil
+	}
+	return nil
+}
+
+func (x *RecordIssuanceRequest) GetAutoRenewalCsr() []byte {
+	if x != nil {
+		return x.AutoRenewalCsr
+	}
+	return nil
+}
+
+func (x *RecordIssuanceRequest) GetNextRenewal() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextRenewal
 	}
 	return nil
 }
@@ -3105,13 +3121,15 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\x05Entry\x12$\n" +
 	"\rauthorization\x18\x01 \x01(\fR\rauthorization\x126\n" +
 	"\bevidence\x18\x02 \x01(\v2\x1a.cairn.acme.v1.CAAEvidenceR\bevidence\"\x13\n" +
-	"\x11RecordCAAResponse\"\xa8\x01\n" +
+	"\x11RecordCAAResponse\"\x91\x02\n" +
 	"\x15RecordIssuanceRequest\x12<\n" +
 	"\vcertificate\x18\x01 \x01(\v2\x1a.cairn.acme.v1.CertificateR\vcertificate\x12\x14\n" +
 	"\x05owner\x18\n" +
 	" \x01(\tR\x05owner\x12;\n" +
 	"\vlease_until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"leaseUntil\"\x18\n" +
+	"leaseUntil\x12(\n" +
+	"\x10auto_renewal_csr\x18\x14 \x01(\fR\x0eautoRenewalCsr\x12=\n" +
+	"\fnext_renewal\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\vnextRenewal\"\x18\n" +
 	"\x16RecordIssuanceResponse\"C\n" +
 	"\x17CompleteIssuanceRequest\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\fR\x06serial\x12\x10\n" +
@@ -3323,87 +3341,88 @@ var file_internal_rpc_sa_proto_depIdxs = []int32{
 	59, // 28: cairn.sa.v1.RecordCAARequest.evidence:type_name -> cairn.sa.v1.RecordCAARequest.Entry
 	63, // 29: cairn.sa.v1.RecordIssuanceRequest.certificate:type_name -> cairn.acme.v1.Certificate
 	65, // 30: cairn.sa.v1.RecordIssuanceRequest.lease_until:type_name -> google.protobuf.Timestamp
-	68, // 31: cairn.sa.v1.FailIssuanceRequest.problem:type_name -> cairn.acme.v1.Problem
-	70, // 32: cairn.sa.v1.RevokeRequest.revocation:type_name -> cairn.acme.v1.Revocation
-	65, // 33: cairn.sa.v1.RevocationsRequest.expires_after:type_name -> google.protobuf.Timestamp
-	70, // 34: cairn.sa.v1.RevocationsResponse.revocations:type_name -> cairn.acme.v1.Revocation
-	65, // 35: cairn.sa.v1.LatestRevocationResponse.at:type_name -> google.protobuf.Timestamp
-	19, // 36: cairn.sa.v1.PublishCRLRequest.crl:type_name -> cairn.sa.v1.CertificateRevocationList
-	64, // 37: cairn.sa.v1.PutIssuerRequest.issuer:type_name -> cairn.acme.v1.Issuer
-	65, // 38: cairn.sa.v1.BlockKeyRequest.at:type_name -> google.protobuf.Timestamp
-	65, // 39: cairn.sa.v1.LeaseRequest.until:type_name -> google.protobuf.Timestamp
-	71, // 40: cairn.sa.v1.RecordCAARequest.Entry.evidence:type_name -> cairn.acme.v1.CAAEvidence
-	6,  // 41: cairn.sa.v1.StorageAuthority.Account:input_type -> cairn.sa.v1.AccountRequest
-	7,  // 42: cairn.sa.v1.StorageAuthority.AccountByKey:input_type -> cairn.sa.v1.AccountByKeyRequest
-	8,  // 43: cairn.sa.v1.StorageAuthority.Order:input_type -> cairn.sa.v1.OrderRequest
-	9,  // 44: cairn.sa.v1.StorageAuthority.Orders:input_type -> cairn.sa.v1.OrdersRequest
-	11, // 45: cairn.sa.v1.StorageAuthority.Authorization:input_type -> cairn.sa.v1.AuthorizationRequest
-	12, // 46: cairn.sa.v1.StorageAuthority.Certificate:input_type -> cairn.sa.v1.CertificateRequest
-	13, // 47: cairn.sa.v1.StorageAuthority.Issuer:input_type -> cairn.sa.v1.IssuerRequest
-	15, // 48: cairn.sa.v1.StorageAuthority.Issuers:input_type -> cairn.sa.v1.IssuersRequest
-	17, // 49: cairn.sa.v1.StorageAuthority.CRL:input_type -> cairn.sa.v1.CRLRequest
-	20, // 50: cairn.sa.v1.StorageAuthority.Ping:input_type -> cairn.sa.v1.PingRequest
-	22, // 51: cairn.sa.v1.StorageAuthority.CreateAccount:input_type -> cairn.sa.v1.CreateAccountRequest
-	24, // 52: cairn.sa.v1.StorageAuthority.UpdateAccount:input_type -> cairn.sa.v1.UpdateAccountRequest
-	25, // 53: cairn.sa.v1.StorageAuthority.ChangeAccountKey:input_type -> cairn.sa.v1.ChangeAccountKeyRequest
-	26, // 54: cairn.sa.v1.StorageAuthority.CreateOrder:input_type -> cairn.sa.v1.CreateOrderRequest
-	28, // 55: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:input_type -> cairn.sa.v1.ReusableAuthorizationsRequest
-	29, // 56: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:input_type -> cairn.sa.v1.DeactivateAuthorizationRequest
-	30, // 57: cairn.sa.v1.StorageAuthority.BeginValidation:input_type -> cairn.sa.v1.BeginValidationRequest
-	31, // 58: cairn.sa.v1.StorageAuthority.ClaimValidations:input_type -> cairn.sa.v1.ClaimRequest
-	32, // 59: cairn.sa.v1.StorageAuthority.RetryValidation:input_type -> cairn.sa.v1.RetryValidationRequest
-	34, // 60: cairn.sa.v1.StorageAuthority.CompleteValidation:input_type -> cairn.sa.v1.CompleteValidationRequest
-	35, // 61: cairn.sa.v1.StorageAuthority.RecordCAA:input_type -> cairn.sa.v1.RecordCAARequest
-	37, // 62: cairn.sa.v1.StorageAuthority.RecordIssuance:input_type -> cairn.sa.v1.RecordIssuanceRequest
-	31, // 63: cairn.sa.v1.StorageAuthority.ClaimIssuances:input_type -> cairn.sa.v1.ClaimRequest
-	39, // 64: cairn.sa.v1.StorageAuthority.CompleteIssuance:input_type -> cairn.sa.v1.CompleteIssuanceRequest
-	41, // 65: cairn.sa.v1.StorageAuthority.FailIssuance:input_type -> cairn.sa.v1.FailIssuanceRequest
-	43, // 66: cairn.sa.v1.StorageAuthority.Revoke:input_type -> cairn.sa.v1.RevokeRequest
-	45, // 67: cairn.sa.v1.StorageAuthority.Revocations:input_type -> cairn.sa.v1.RevocationsRequest
-	47, // 68: cairn.sa.v1.StorageAuthority.LatestRevocation:input_type -> cairn.sa.v1.LatestRevocationRequest
-	49, // 69: cairn.sa.v1.StorageAuthority.PublishCRL:input_type -> cairn.sa.v1.PublishCRLRequest
-	51, // 70: cairn.sa.v1.StorageAuthority.PutIssuer:input_type -> cairn.sa.v1.PutIssuerRequest
-	53, // 71: cairn.sa.v1.StorageAuthority.BlockKey:input_type -> cairn.sa.v1.BlockKeyRequest
-	55, // 72: cairn.sa.v1.StorageAuthority.KeyBlocked:input_type -> cairn.sa.v1.KeyBlockedRequest
-	57, // 73: cairn.sa.v1.StorageAuthority.Lease:input_type -> cairn.sa.v1.LeaseRequest
-	0,  // 74: cairn.sa.v1.StorageAuthority.Account:output_type -> cairn.sa.v1.AccountResponse
-	0,  // 75: cairn.sa.v1.StorageAuthority.AccountByKey:output_type -> cairn.sa.v1.AccountResponse
-	1,  // 76: cairn.sa.v1.StorageAuthority.Order:output_type -> cairn.sa.v1.OrderResponse
-	10, // 77: cairn.sa.v1.StorageAuthority.Orders:output_type -> cairn.sa.v1.OrdersResponse
-	2,  // 78: cairn.sa.v1.StorageAuthority.Authorization:output_type -> cairn.sa.v1.AuthorizationResponse
-	4,  // 79: cairn.sa.v1.StorageAuthority.Certificate:output_type -> cairn.sa.v1.CertificateResponse
-	14, // 80: cairn.sa.v1.StorageAuthority.Issuer:output_type -> cairn.sa.v1.IssuerResponse
-	16, // 81: cairn.sa.v1.StorageAuthority.Issuers:output_type -> cairn.sa.v1.IssuersResponse
-	18, // 82: cairn.sa.v1.StorageAuthority.CRL:output_type -> cairn.sa.v1.CRLResponse
-	21, // 83: cairn.sa.v1.StorageAuthority.Ping:output_type -> cairn.sa.v1.PingResponse
-	23, // 84: cairn.sa.v1.StorageAuthority.CreateAccount:output_type -> cairn.sa.v1.CreateAccountResponse
-	0,  // 85: cairn.sa.v1.StorageAuthority.UpdateAccount:output_type -> cairn.sa.v1.AccountResponse
-	0,  // 86: cairn.sa.v1.StorageAuthority.ChangeAccountKey:output_type -> cairn.sa.v1.AccountResponse
-	27, // 87: cairn.sa.v1.StorageAuthority.CreateOrder:output_type -> cairn.sa.v1.CreateOrderResponse
-	3,  // 88: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:output_type -> cairn.sa.v1.AuthorizationsResponse
-	2,  // 89: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:output_type -> cairn.sa.v1.AuthorizationResponse
-	2,  // 90: cairn.sa.v1.StorageAuthority.BeginValidation:output_type -> cairn.sa.v1.AuthorizationResponse
-	3,  // 91: cairn.sa.v1.StorageAuthority.ClaimValidations:output_type -> cairn.sa.v1.AuthorizationsResponse
-	33, // 92: cairn.sa.v1.StorageAuthority.RetryValidation:output_type -> cairn.sa.v1.RetryValidationResponse
-	2,  // 93: cairn.sa.v1.StorageAuthority.CompleteValidation:output_type -> cairn.sa.v1.AuthorizationResponse
-	36, // 94: cairn.sa.v1.StorageAuthority.RecordCAA:output_type -> cairn.sa.v1.RecordCAAResponse
-	38, // 95: cairn.sa.v1.StorageAuthority.RecordIssuance:output_type -> cairn.sa.v1.RecordIssuanceResponse
-	5,  // 96: cairn.sa.v1.StorageAuthority.ClaimIssuances:output_type -> cairn.sa.v1.CertificatesResponse
-	40, // 97: cairn.sa.v1.StorageAuthority.CompleteIssuance:output_type -> cairn.sa.v1.CompleteIssuanceResponse
-	42, // 98: cairn.sa.v1.StorageAuthority.FailIssuance:output_type -> cairn.sa.v1.FailIssuanceResponse
-	44, // 99: cairn.sa.v1.StorageAuthority.Revoke:output_type -> cairn.sa.v1.RevokeResponse
-	46, // 100: cairn.sa.v1.StorageAuthority.Revocations:output_type -> cairn.sa.v1.RevocationsResponse
-	48, // 101: cairn.sa.v1.StorageAuthority.LatestRevocation:output_type -> cairn.sa.v1.LatestRevocationResponse
-	50, // 102: cairn.sa.v1.StorageAuthority.PublishCRL:output_type -> cairn.sa.v1.PublishCRLResponse
-	52, // 103: cairn.sa.v1.StorageAuthority.PutIssuer:output_type -> cairn.sa.v1.PutIssuerResponse
-	54, // 104: cairn.sa.v1.StorageAuthority.BlockKey:output_type -> cairn.sa.v1.BlockKeyResponse
-	56, // 105: cairn.sa.v1.StorageAuthority.KeyBlocked:output_type -> cairn.sa.v1.KeyBlockedResponse
-	58, // 106: cairn.sa.v1.StorageAuthority.Lease:output_type -> cairn.sa.v1.LeaseResponse
-	74, // [74:107] is the sub-list for method output_type
-	41, // [41:74] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	65, // 31: cairn.sa.v1.RecordIssuanceRequest.next_renewal:type_name -> google.protobuf.Timestamp
+	68, // 32: cairn.sa.v1.FailIssuanceRequest.problem:type_name -> cairn.acme.v1.Problem
+	70, // 33: cairn.sa.v1.RevokeRequest.revocation:type_name -> cairn.acme.v1.Revocation
+	65, // 34: cairn.sa.v1.RevocationsRequest.expires_after:type_name -> google.protobuf.Timestamp
+	70, // 35: cairn.sa.v1.RevocationsResponse.revocations:type_name -> cairn.acme.v1.Revocation
+	65, // 36: cairn.sa.v1.LatestRevocationResponse.at:type_name -> google.protobuf.Timestamp
+	19, // 37: cairn.sa.v1.PublishCRLRequest.crl:type_name -> cairn.sa.v1.CertificateRevocationList
+	64, // 38: cairn.sa.v1.PutIssuerRequest.issuer:type_name -> cairn.acme.v1.Issuer
+	65, // 39: cairn.sa.v1.BlockKeyRequest.at:type_name -> google.protobuf.Timestamp
+	65, // 40: cairn.sa.v1.LeaseRequest.until:type_name -> google.protobuf.Timestamp
+	71, // 41: cairn.sa.v1.RecordCAARequest.Entry.evidence:type_name -> cairn.acme.v1.CAAEvidence
+	6,  // 42: cairn.sa.v1.StorageAuthority.Account:input_type -> cairn.sa.v1.AccountRequest
+	7,  // 43: cairn.sa.v1.StorageAuthority.AccountByKey:input_type -> cairn.sa.v1.AccountByKeyRequest
+	8,  // 44: cairn.sa.v1.StorageAuthority.Order:input_type -> cairn.sa.v1.OrderRequest
+	9,  // 45: cairn.sa.v1.StorageAuthority.Orders:input_type -> cairn.sa.v1.OrdersRequest
+	11, // 46: cairn.sa.v1.StorageAuthority.Authorization:input_type -> cairn.sa.v1.AuthorizationRequest
+	12, // 47: cairn.sa.v1.StorageAuthority.Certificate:input_type -> cairn.sa.v1.CertificateRequest
+	13, // 48: cairn.sa.v1.StorageAuthority.Issuer:input_type -> cairn.sa.v1.IssuerRequest
+	15, // 49: cairn.sa.v1.StorageAuthority.Issuers:input_type -> cairn.sa.v1.IssuersRequest
+	17, // 50: cairn.sa.v1.StorageAuthority.CRL:input_type -> cairn.sa.v1.CRLRequest
+	20, // 51: cairn.sa.v1.StorageAuthority.Ping:input_type -> cairn.sa.v1.PingRequest
+	22, // 52: cairn.sa.v1.StorageAuthority.CreateAccount:input_type -> cairn.sa.v1.CreateAccountRequest
+	24, // 53: cairn.sa.v1.StorageAuthority.UpdateAccount:input_type -> cairn.sa.v1.UpdateAccountRequest
+	25, // 54: cairn.sa.v1.StorageAuthority.ChangeAccountKey:input_type -> cairn.sa.v1.ChangeAccountKeyRequest
+	26, // 55: cairn.sa.v1.StorageAuthority.CreateOrder:input_type -> cairn.sa.v1.CreateOrderRequest
+	28, // 56: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:input_type -> cairn.sa.v1.ReusableAuthorizationsRequest
+	29, // 57: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:input_type -> cairn.sa.v1.DeactivateAuthorizationRequest
+	30, // 58: cairn.sa.v1.StorageAuthority.BeginValidation:input_type -> cairn.sa.v1.BeginValidationRequest
+	31, // 59: cairn.sa.v1.StorageAuthority.ClaimValidations:input_type -> cairn.sa.v1.ClaimRequest
+	32, // 60: cairn.sa.v1.StorageAuthority.RetryValidation:input_type -> cairn.sa.v1.RetryValidationRequest
+	34, // 61: cairn.sa.v1.StorageAuthority.CompleteValidation:input_type -> cairn.sa.v1.CompleteValidationRequest
+	35, // 62: cairn.sa.v1.StorageAuthority.RecordCAA:input_type -> cairn.sa.v1.RecordCAARequest
+	37, // 63: cairn.sa.v1.StorageAuthority.RecordIssuance:input_type -> cairn.sa.v1.RecordIssuanceRequest
+	31, // 64: cairn.sa.v1.StorageAuthority.ClaimIssuances:input_type -> cairn.sa.v1.ClaimRequest
+	39, // 65: cairn.sa.v1.StorageAuthority.CompleteIssuance:input_type -> cairn.sa.v1.CompleteIssuanceRequest
+	41, // 66: cairn.sa.v1.StorageAuthority.FailIssuance:input_type -> cairn.sa.v1.FailIssuanceRequest
+	43, // 67: cairn.sa.v1.StorageAuthority.Revoke:input_type -> cairn.sa.v1.RevokeRequest
+	45, // 68: cairn.sa.v1.StorageAuthority.Revocations:input_type -> cairn.sa.v1.RevocationsRequest
+	47, // 69: cairn.sa.v1.StorageAuthority.LatestRevocation:input_type -> cairn.sa.v1.LatestRevocationRequest
+	49, // 70: cairn.sa.v1.StorageAuthority.PublishCRL:input_type -> cairn.sa.v1.PublishCRLRequest
+	51, // 71: cairn.sa.v1.StorageAuthority.PutIssuer:input_type -> cairn.sa.v1.PutIssuerRequest
+	53, // 72: cairn.sa.v1.StorageAuthority.BlockKey:input_type -> cairn.sa.v1.BlockKeyRequest
+	55, // 73: cairn.sa.v1.StorageAuthority.KeyBlocked:input_type -> cairn.sa.v1.KeyBlockedRequest
+	57, // 74: cairn.sa.v1.StorageAuthority.Lease:input_type -> cairn.sa.v1.LeaseRequest
+	0,  // 75: cairn.sa.v1.StorageAuthority.Account:output_type -> cairn.sa.v1.AccountResponse
+	0,  // 76: cairn.sa.v1.StorageAuthority.AccountByKey:output_type -> cairn.sa.v1.AccountResponse
+	1,  // 77: cairn.sa.v1.StorageAuthority.Order:output_type -> cairn.sa.v1.OrderResponse
+	10, // 78: cairn.sa.v1.StorageAuthority.Orders:output_type -> cairn.sa.v1.OrdersResponse
+	2,  // 79: cairn.sa.v1.StorageAuthority.Authorization:output_type -> cairn.sa.v1.AuthorizationResponse
+	4,  // 80: cairn.sa.v1.StorageAuthority.Certificate:output_type -> cairn.sa.v1.CertificateResponse
+	14, // 81: cairn.sa.v1.StorageAuthority.Issuer:output_type -> cairn.sa.v1.IssuerResponse
+	16, // 82: cairn.sa.v1.StorageAuthority.Issuers:output_type -> cairn.sa.v1.IssuersResponse
+	18, // 83: cairn.sa.v1.StorageAuthority.CRL:output_type -> cairn.sa.v1.CRLResponse
+	21, // 84: cairn.sa.v1.StorageAuthority.Ping:output_type -> cairn.sa.v1.PingResponse
+	23, // 85: cairn.sa.v1.StorageAuthority.CreateAccount:output_type -> cairn.sa.v1.CreateAccountResponse
+	0,  // 86: cairn.sa.v1.StorageAuthority.UpdateAccount:output_type -> cairn.sa.v1.AccountResponse
+	0,  // 87: cairn.sa.v1.StorageAuthority.ChangeAccountKey:output_type -> cairn.sa.v1.AccountResponse
+	27, // 88: cairn.sa.v1.StorageAuthority.CreateOrder:output_type -> cairn.sa.v1.CreateOrderResponse
+	3,  // 89: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:output_type -> cairn.sa.v1.AuthorizationsResponse
+	2,  // 90: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:output_type -> cairn.sa.v1.AuthorizationResponse
+	2,  // 91: cairn.sa.v1.StorageAuthority.BeginValidation:output_type -> cairn.sa.v1.AuthorizationResponse
+	3,  // 92: cairn.sa.v1.StorageAuthority.ClaimValidations:output_type -> cairn.sa.v1.AuthorizationsResponse
+	33, // 93: cairn.sa.v1.StorageAuthority.RetryValidation:output_type -> cairn.sa.v1.RetryValidationResponse
+	2,  // 94: cairn.sa.v1.StorageAuthority.CompleteValidation:output_type -> cairn.sa.v1.AuthorizationResponse
+	36, // 95: cairn.sa.v1.StorageAuthority.RecordCAA:output_type -> cairn.sa.v1.RecordCAAResponse
+	38, // 96: cairn.sa.v1.StorageAuthority.RecordIssuance:output_type -> cairn.sa.v1.RecordIssuanceResponse
+	5,  // 97: cairn.sa.v1.StorageAuthority.ClaimIssuances:output_type -> cairn.sa.v1.CertificatesResponse
+	40, // 98: cairn.sa.v1.StorageAuthority.CompleteIssuance:output_type -> cairn.sa.v1.CompleteIssuanceResponse
+	42, // 99: cairn.sa.v1.StorageAuthority.FailIssuance:output_type -> cairn.sa.v1.FailIssuanceResponse
+	44, // 100: cairn.sa.v1.StorageAuthority.Revoke:output_type -> cairn.sa.v1.RevokeResponse
+	46, // 101: cairn.sa.v1.StorageAuthority.Revocations:output_type -> cairn.sa.v1.RevocationsResponse
+	48, // 102: cairn.sa.v1.StorageAuthority.LatestRevocation:output_type -> cairn.sa.v1.LatestRevocationResponse
+	50, // 103: cairn.sa.v1.StorageAuthority.PublishCRL:output_type -> cairn.sa.v1.PublishCRLResponse
+	52, // 104: cairn.sa.v1.StorageAuthority.PutIssuer:output_type -> cairn.sa.v1.PutIssuerResponse
+	54, // 105: cairn.sa.v1.StorageAuthority.BlockKey:output_type -> cairn.sa.v1.BlockKeyResponse
+	56, // 106: cairn.sa.v1.StorageAuthority.KeyBlocked:output_type -> cairn.sa.v1.KeyBlockedResponse
+	58, // 107: cairn.sa.v1.StorageAuthority.Lease:output_type -> cairn.sa.v1.LeaseResponse
+	75, // [75:108] is the sub-list for method output_type
+	42, // [42:75] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_sa_proto_init() }
