@@ -26,7 +26,14 @@ type RenewalOrder struct {
 // RenewalStore keeps renewal orders and which order replaces which
 // certificate.
 type RenewalStore interface {
+	RenewalReader
 	CreateRenewalOrder(ctx context.Context, order RenewalOrder) error
+	// RenewalOrders lists the orders, newest first.
+	RenewalOrders(ctx context.Context) ([]RenewalOrder, error)
+}
+
+// RenewalReader is what a front end may ask about renewals.
+type RenewalReader interface {
 	// RenewalOrder finds the newest order that covers the certificate;
 	// ErrNotFound when none does.
 	RenewalOrder(ctx context.Context, cert acme.Certificate) (RenewalOrder, error)
