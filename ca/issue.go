@@ -95,7 +95,7 @@ func (c *CA) record(ctx context.Context, req Request) (acme.Certificate, error) 
 		return acme.Certificate{}, err
 	}
 	cert.Account, cert.Order = req.Account, req.Order
-	return cert, c.recordIssuance(ctx, cert)
+	return cert, c.recordIssuance(ctx, cert, req)
 }
 
 // checkKey holds a certificate's key to the profile and to what is known of
@@ -195,8 +195,18 @@ func cutFindings(s string) string {
 
 // recordIssuance makes a certificate durable before it is signed (invariant
 // 1).
-func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate) error {
-	err := c.Store.RecordIssuance(ctx, sa.Issuance{Certificate: cert, Owner: c.owner, LeaseUntil: c.Now().Add(leaseFor)})
+func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate, req Request) error {
+	issuance := sa.Issuance{Certificate: cert, Owner: c.owner, LeaseUntil: c.Now().Add(leaseFor)}
+	record := c.Store.RecordIssuance
+	if a := req.AutoRenewal; a != nil {
+		issuance.NextRenewal = a.Next
+		if a.Renewal {
+			issuance.RenewalOwner, record = a.Owner, c.Store.RecordRenewal
+		} else {
+			issuance.AutoRenewalCSR = req.CSR
+		}
+	}
+	err := record(ctx, issuance)
 	if errors.Is(err, sa.ErrConflict) {
 		return acme.NewProblem(acme.OrderNotReady, "the order is not ready any more: it was finalized by another request, or an authorization ended")
 	}
