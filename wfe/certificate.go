@@ -35,29 +35,34 @@ func (w *WFE) certificate(r *request) (*response, error) {
 	if cert.Account != r.account.ID {
 		return nil, notYours("certificate")
 	}
+	chain := func(n int) string { return r.dir.certificateURL(serial, n) }
+	return w.serveCertificate(r, cert, chain)
+}
+
+// serveCertificate answers with a certificate in the form that the client
+// accepts. chainURL is the URL of the same certificate with its n-th chain.
+func (w *WFE) serveCertificate(r *request, cert acme.Certificate, chainURL func(n int) string) (*response, error) {
 	issuer, err := w.Store.Issuer(r.Context(), cert.Issuer)
 	if err != nil {
-		return nil, fmt.Errorf("reading the issuer of certificate %s: %w", serial, err)
+		return nil, fmt.Errorf("reading the issuer of certificate %s: %w", cert.Serial, err)
 	}
 	n, err := chainIndex(r.param("chain"), len(issuer.Chains))
 	if err != nil {
 		return nil, err
 	}
-	var resp response
 	switch accepted(r.Header.Values("Accept")) {
 	case pemChain:
-		resp = response{raw: encodeChain(cert.DER, issuer.Chains[n]), contentType: pemChain}
+		resp := &response{raw: encodeChain(cert.DER, issuer.Chains[n]), contentType: pemChain}
 		for other := range issuer.Chains {
 			if other != n {
-				resp.links = append(resp.links, link(r.dir.certificateURL(serial, other), "alternate"))
+				resp.links = append(resp.links, link(chainURL(other), "alternate"))
 			}
 		}
+		return resp, nil
 	case derCertificate:
-		resp = response{raw: cert.DER, contentType: derCertificate}
-	default:
-		return nil, acme.NewProblem(acme.Malformed, "certificates are served as %s or %s", pemChain, derCertificate).WithStatus(http.StatusNotAcceptable)
+		return &response{raw: cert.DER, contentType: derCertificate}, nil
 	}
-	return &resp, nil
+	return nil, acme.NewProblem(acme.Malformed, "certificates are served as %s or %s", pemChain, derCertificate).WithStatus(http.StatusNotAcceptable)
 }
 
 const (

@@ -60,7 +60,10 @@ type response struct {
 	raw         []byte
 	contentType string
 	noStore     bool
-	nonce       string // for an answer to a GET; a POST's has one anyway
+	// notBefore and notAfter are the certificate's, for RFC 8739 §3.3; zero:
+	// not said.
+	notBefore, notAfter time.Time
+	nonce               string // for an answer to a GET; a POST's has one anyway
 }
 
 // handle makes the http.Handler of a resource: methods, signature and nonce
@@ -162,6 +165,10 @@ func (w *WFE) write(rw http.ResponseWriter, r *http.Request, resp *response) int
 	}
 	if resp.retryAfter > 0 {
 		header.Set("Retry-After", seconds(resp.retryAfter))
+	}
+	if !resp.notBefore.IsZero() {
+		header.Set("Cert-Not-Before", resp.notBefore.UTC().Format(http.TimeFormat))
+		header.Set("Cert-Not-After", resp.notAfter.UTC().Format(http.TimeFormat))
 	}
 	if resp.nonce != "" {
 		header.Set("Replay-Nonce", resp.nonce)
