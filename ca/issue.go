@@ -3,13 +3,15 @@ package ca
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
@@ -245,13 +247,13 @@ func (c *CA) sign(ctx context.Context, cert acme.Certificate) error {
 	return nil
 }
 
-// sameBytes checks that what was signed is what was linted and recorded.
+// sameBytes checks that what was signed is what was linted and recorded: the
+// first element of the certificate is the to-be-signed part, byte for byte.
 func sameBytes(der, tbs []byte) error {
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return fmt.Errorf("parsing a certificate just signed: %w", err)
-	}
-	if !bytes.Equal(cert.RawTBSCertificate, tbs) {
+	outer := cryptobyte.String(der)
+	var certificate, signed cryptobyte.String
+	if !outer.ReadASN1(&certificate, cryptobyte_asn1.SEQUENCE) || !outer.Empty() ||
+		!certificate.ReadASN1Element(&signed, cryptobyte_asn1.SEQUENCE) || !bytes.Equal(signed, tbs) {
 		return errors.New("the certificate just signed is not the one that was recorded")
 	}
 	return nil
