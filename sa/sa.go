@@ -5,6 +5,7 @@
 // Every change of state is compare-and-set inside one transaction: two racing
 // requests never both win, and the loser gets ErrConflict. What a method that
 // returned nil has written is durable. Times are UTC and cut to microseconds.
+// What a method changes or reads by its name and does not exist is ErrNotFound.
 package sa
 
 import (
@@ -131,7 +132,8 @@ type OrderStore interface {
 	// longer pending.
 	CompleteValidation(ctx context.Context, result ValidationResult) (acme.Authorization, error)
 	// RecordCAA replaces the CAA evidence of valid authorizations after a
-	// recheck at finalize.
+	// recheck at finalize; ErrConflict, and none is replaced, when one of them
+	// is not valid.
 	RecordCAA(ctx context.Context, evidence map[acme.ID]acme.CAAEvidence) error
 }
 
@@ -157,14 +159,16 @@ type CertificateStore interface {
 
 	// Revoke records a revocation; ErrNotFound when no such certificate was
 	// signed. When it is revoked already: ErrConflict, but for a change of the
-	// reason to keyCompromise from another one, which replaces the reason.
+	// reason to keyCompromise from another one, which replaces the reason. The
+	// issuer, the shard and the expiry are the certificate's, whatever the
+	// revocation says.
 	Revoke(ctx context.Context, revocation acme.Revocation) error
 	// Revocations lists a shard's revocations of certificates that expire
 	// after ExpiresAfter, in the order of their serials, beginning after the
 	// given serial.
 	Revocations(ctx context.Context, page RevocationPage) ([]acme.Revocation, error)
 	// LatestRevocation is the time at which the newest revocation of a shard
-	// was recorded; zero: none.
+	// was recorded, or its reason changed; zero: none.
 	LatestRevocation(ctx context.Context, issuer acme.IssuerID, shard int) (time.Time, error)
 	// PublishCRL stores a CRL; ErrConflict unless its number is greater than
 	// the published one's.

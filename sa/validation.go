@@ -33,16 +33,15 @@ RETURNING id, account_id, identifier, status, expires, created_at, seed, offered
 	validationDue = `SELECT 1 FROM authorizations WHERE lease_until <= $1 LIMIT 1`
 )
 
-// claimValidations takes the lapsed leases over. What expired meanwhile can't
-// succeed any more; it leaves the queue as invalid.
+// claimValidations takes the lapsed leases over. What can't succeed any more
+// leaves the queue.
 func claimValidations(d dialect) string {
 	return `WITH due AS MATERIALIZED (
   SELECT id FROM authorizations WHERE lease_until <= $1 ORDER BY lease_until LIMIT $2` + d.skipLocked + `
 )
 UPDATE authorizations
-SET status = CASE WHEN expires > $1 THEN status ELSE 'invalid' END,
-  lease_owner = CASE WHEN expires > $1 THEN CAST($3 AS TEXT) END,
-  lease_until = CASE WHEN expires > $1 THEN CAST($4 AS BIGINT) END,
+SET lease_owner = CASE WHEN status = 'pending' AND expires > $1 THEN CAST($3 AS TEXT) END,
+  lease_until = CASE WHEN status = 'pending' AND expires > $1 THEN CAST($4 AS BIGINT) END,
   next_try = NULL
 WHERE id IN (SELECT id FROM due)
 RETURNING ` + authorizationColumns

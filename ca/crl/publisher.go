@@ -114,6 +114,9 @@ type state struct {
 	// revocation may show later than one that was recorded after it. Zero: no
 	// more.
 	recheck time.Time
+	// misnamed tells that the CRL names another URL than the configuration:
+	// certificates issued from now on do not match it.
+	misnamed bool
 }
 
 // NewPublisher makes a publisher. Run or Publish make it work.
@@ -259,14 +262,13 @@ func (p *Publisher) due(ctx context.Context, at place) (need, error) {
 		if s, err = adopt(n); err != nil {
 			return need{}, err
 		}
+		s.misnamed = !names(n.current.DER, p.cfg.URL(at.issuer, at.shard))
 		p.states[at] = s
-		if !names(n.current.DER, p.cfg.URL(at.issuer, at.shard)) {
-			n.why = "address"
-			return n, nil
-		}
 	}
 	now := p.cfg.Now()
 	switch {
+	case s.misnamed:
+		n.why = "address"
 	case !now.Before(n.current.ThisUpdate.Add(p.cfg.Interval)) || !now.Before(n.current.NextUpdate.Add(-p.cfg.Lifetime/4)):
 		n.why = "schedule"
 	case !n.latest.Equal(s.latest) || !s.recheck.IsZero() && !now.Before(s.recheck):

@@ -24,12 +24,13 @@ func (p *peers) dial(r rpc.Role, addresses []string) (*grpc.ClientConn, error) {
 		return nil, fmt.Errorf("the key %s says where the role %s is, and is missing; see docs/configuration.md", key, r)
 	}
 	conn, err := rpc.Dial(rpc.ClientConfig{
-		TLS:       p.n.tlsFiles(),
-		Role:      r,
-		Addresses: addresses,
-		Now:       p.n.now,
-		Logger:    p.n.log("rpc"),
-		Metrics:   p.n.metrics,
+		TLS:        p.n.tlsFiles(),
+		Role:       r,
+		Addresses:  addresses,
+		ServerName: string(r) + "." + p.n.cfg.RPC.Domain,
+		Now:        p.n.now,
+		Logger:     p.n.log("rpc"),
+		Metrics:    p.n.metrics,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -125,12 +127,24 @@ func (r role) assemble(ctx context.Context, n *instance) error {
 		return err
 	}
 	n.addresses = configuredAddresses(n.cfg, n.cfg.Listen.ACME, n.cfg.Listen.Public)
-	certificate := fileCertificate{cert: n.cfg.RPC.TLS.Cert, key: n.cfg.RPC.TLS.Key}
-	if _, err := certificate.get(nil); err != nil {
+	own := fileCertificate{cert: n.cfg.RPC.TLS.Cert, key: n.cfg.RPC.TLS.Key}
+	if _, err := own.get(nil); err != nil {
 		return err
 	}
-	n.addAdmin(admin, tlsConfig(certificate.get))
-	return r.wire(ctx, n, &peers{n})
+	if err := r.wire(ctx, n, &peers{n}); err != nil {
+		return err
+	}
+	n.addAdmin(admin, tlsConfig(func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		// Where there is a listener for clients, this one has its certificate,
+		// from the moment that the CA has issued it.
+		if n.certificate != nil {
+			if cert, err := n.certificate.get(hello); err == nil {
+				return cert, nil
+			}
+		}
+		return own.get(hello)
+	}))
+	return nil
 }
 
 // serveRPC offers a service to other roles.
@@ -141,7 +155,7 @@ func (n *instance) serveRPC(ctx context.Context, r rpc.Role, clients []string, r
 	}
 	server, err := rpc.NewServer(rpc.ServerConfig{
 		TLS:     n.tlsFiles(),
-		Grants:  rpc.Grants(r, clients),
+		Grants:  n.grants(r, clients),
 		Drain:   n.cfg.ShutdownTimeout,
 		Now:     n.now,
 		Logger:  n.log("rpc"),
@@ -153,6 +167,19 @@ func (n *instance) serveRPC(ctx context.Context, r rpc.Role, clients []string, r
 	register(server)
 	n.addServer(newRPCServer(server, l))
 	return nil
+}
+
+// grants are who may call a service: the configured clients or, with none, the
+// roles that call it.
+func (n *instance) grants(r rpc.Role, clients []string) []rpc.Grant {
+	if len(clients) == 0 {
+		for _, g := range rpc.Grants(r, nil) {
+			for _, client := range g.Clients {
+				clients = append(clients, strings.TrimSuffix(client, rpc.Domain)+n.cfg.RPC.Domain)
+			}
+		}
+	}
+	return rpc.Grants(r, clients)
 }
 
 func (n *instance) tlsFiles() rpc.Files {
@@ -264,10 +291,10 @@ func wireWFE(ctx context.Context, n *instance, peers *peers) error {
 	if err != nil {
 		return err
 	}
-	certificate := n.newListenerCertificate(ca.NewClient(signing))
-	n.addLoop("listener certificate", certificate.run)
-	n.health.Add("listener certificate", certificate.check)
-	n.addHTTP("acme", acme, front, tlsConfig(certificate.get))
+	n.certificate = n.newListenerCertificate(ca.NewClient(signing))
+	n.addLoop("listener certificate", n.certificate.run)
+	n.health.Add("listener certificate", n.certificate.check)
+	n.addHTTP("acme", acme, front, tlsConfig(n.certificate.get))
 	return nil
 }
 

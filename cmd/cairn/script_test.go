@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ func TestScripts(t *testing.T) {
 			"expand":      scriptExpand,
 			"occupy":      scriptOccupy,
 			"ready":       scriptReady,
+			"terminate":   scriptTerminate,
 			"newerschema": scriptNewerSchema,
 			"mode":        scriptMode,
 		},
@@ -85,6 +87,13 @@ func scriptReady(ts *testscript.TestScript, neg bool, args []string) {
 		case <-ctx.Done():
 			ts.Fatalf("%s did not get ready", args[0])
 		}
+	}
+}
+
+// terminate sends SIGTERM to what runs in the background.
+func scriptTerminate(ts *testscript.TestScript, neg bool, args []string) {
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
 	}
 }
 

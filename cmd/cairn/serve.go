@@ -115,15 +115,16 @@ func (n *instance) wireServe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	certificate := n.newListenerCertificate(signing)
-	if err := certificate.renew(ctx); err != nil {
+	n.certificate = n.newListenerCertificate(signing)
+	if err := n.certificate.renew(ctx); err != nil {
 		return err
 	}
-	n.addLoop("listener certificate", certificate.run)
+	n.addLoop("listener certificate", n.certificate.run)
+	n.health.Add("listener certificate", n.certificate.check)
 
-	n.addHTTP("acme", acme, front, tlsConfig(certificate.get))
+	n.addHTTP("acme", acme, front, tlsConfig(n.certificate.get))
 	n.addHTTP("public", public, revocation, nil)
-	n.addAdmin(admin, tlsConfig(certificate.get))
+	n.addAdmin(admin, tlsConfig(n.certificate.get))
 	return nil
 }
 
@@ -142,11 +143,11 @@ A first certificate, with lego%s:
 }
 
 // clientCommand is a command line that obtains a certificate. For a CA that
-// may look at this machine it works as it stands: an address needs no DNS.
+// may look at this machine it works as it stands: localhost needs no DNS.
 func (s serving) clientCommand(cfg *config.Config) string {
 	name := "www.example.com"
 	if cfg.VA.AllowPrivateAddresses {
-		name = "127.0.0.1"
+		name = "localhost"
 	}
 	return fmt.Sprintf("LEGO_CA_CERTIFICATES=%s lego --server %s --accept-tos --email you@example.com --domains %s --http --http.port :%d run",
 		shellQuote(s.Root), shellQuote(s.Directory), name, cfg.VA.HTTPPort)

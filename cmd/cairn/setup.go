@@ -29,6 +29,9 @@ type instance struct {
 	process
 	registry *prometheus.Registry
 	data     *dataFolder // nil in roles that keep nothing
+	// certificate is that of the listeners that clients see; nil in roles that
+	// have none.
+	certificate *listenerCertificate
 }
 
 // newInstance sets up what every process has. The caller closes it when

@@ -170,6 +170,9 @@ type Audit struct {
 type RPC struct {
 	// Listen is the address of the role's own gRPC server, host:port.
 	Listen string `yaml:"listen"`
+	// Domain is where the names in the roles' certificates are: ra.DOMAIN and
+	// so on.
+	Domain string `yaml:"domain"`
 	TLS    RPCTLS `yaml:"tls"`
 	// Services is where the other roles are.
 	Services RPCServices `yaml:"services"`

@@ -34,5 +34,6 @@ func Default() Config {
 		AnswerWait:      time.Second,
 		Log:             Log{Level: "info", Format: "text"},
 		ShutdownTimeout: 30 * time.Second,
+		RPC:             RPC{Domain: "cairn.internal"},
 	}
 }

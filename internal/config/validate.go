@@ -233,6 +233,9 @@ func (v validator) rpc(r *RPC) {
 	if r.Listen != "" {
 		v.hostPort("rpc.listen", r.Listen, true)
 	}
+	if !validHost(r.Domain) {
+		v.fail("rpc.domain", "expects a domain name, such as cairn.internal; found %q", r.Domain)
+	}
 	for _, service := range []struct {
 		name               string
 		addresses, clients []string

@@ -14,7 +14,7 @@ import (
 
 // maxAttempts is how often a round is tried: Pebble can deadlock when several
 // clients use it.
-const maxAttempts = 5
+const maxAttempts = 10
 
 type compareOptions struct {
 	options

@@ -144,13 +144,19 @@ type Question struct {
 // open.
 func (r *Resolver) Lookup(ctx context.Context, questions ...Question) []Answer {
 	queries := make([]*query, len(questions))
+	var open []*query
 	for i, question := range questions {
 		queries[i] = &query{asked: question, current: question}
+		if answer, ok := localhost(question); ok {
+			queries[i].answer, queries[i].done = answer, true
+		} else {
+			open = append(open, queries[i])
+		}
 	}
 	// A recursive resolver follows aliases itself. One that hands out a bare
 	// alias would make the target's records look absent, and with CAA absence
 	// permits: ask for the target.
-	for open := queries; len(open) > 0; open = unfollowed(queries) {
+	for ; len(open) > 0; open = unfollowed(queries) {
 		r.resolve(ctx, open)
 	}
 	answers := make([]Answer, len(queries))
