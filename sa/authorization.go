@@ -179,6 +179,9 @@ func insertAuthorizations(ctx context.Context, s *session, list []acme.Authoriza
 		if a.Attempt != nil {
 			return nil, fmt.Errorf("authorization %s was attempted before it was stored", a.ID)
 		}
+		if a.Subdomains {
+			return nil, fmt.Errorf("authorization %s is for subdomains, which this store does not keep", a.ID)
+		}
 		return append(args, a.ID[:], a.Account[:], a.Names().String(), string(a.Status), a.Expires.UnixMicro(), a.CreatedAt.UnixMicro(),
 			a.Seed[:], formatOffered(a.Offered), int64(0)), nil
 	})

@@ -146,6 +146,9 @@ func (d *DB) CreateOrder(ctx context.Context, order NewOrder) error {
 	if len(o.Authorizations) == 0 {
 		return errors.New("creating an order: it has no authorizations")
 	}
+	if o.AutoRenewal != nil {
+		return errors.New("creating an order: this store keeps no auto-renewal orders")
+	}
 	identifiers, err := json.Marshal(o.Identifiers)
 	if err != nil {
 		return fmt.Errorf("writing identifiers as JSON: %w", err)
