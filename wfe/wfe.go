@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -87,6 +88,7 @@ type WFE struct {
 	Config
 	router   chi.Router
 	accounts *accountCache
+	issuers  sync.Map // acme.IssuerID to *cachedIssuer
 	metrics  metrics
 }
 
