@@ -22,7 +22,7 @@ type AutoRenewalStore interface {
 	ClaimRenewals(ctx context.Context, claim Claim) ([]acme.Order, error)
 	// RecordRenewal is RecordIssuance for a further certificate of a valid
 	// auto-renewal order. ErrConflict when the order was canceled or the lease
-	// is not Owner's. When it is signed (CompleteIssuance), the order's
+	// is not RenewalOwner's. When it is signed (CompleteIssuance), the order's
 	// Certificate becomes this one.
 	RecordRenewal(ctx context.Context, issuance Issuance) error
 }

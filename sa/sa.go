@@ -266,6 +266,8 @@ type Issuance struct {
 	// never).
 	AutoRenewalCSR []byte
 	NextRenewal    time.Time
+	// RenewalOwner holds the lease of ClaimRenewals, for RecordRenewal.
+	RenewalOwner string
 }
 
 // RevocationPage asks for a page of a shard's revocations.
