@@ -21,6 +21,42 @@ func EncodeOrder(o acme.Order) *acmepb.Order {
 		Expires:        EncodeTime(o.Expires),
 		CreatedAt:      EncodeTime(o.CreatedAt),
 		Certificate:    o.Certificate.Bytes(),
+		AutoRenewal:    EncodeAutoRenewal(o.AutoRenewal),
+	}
+}
+
+// EncodeAutoRenewal is the message of an order's auto-renewal; nil for nil.
+func EncodeAutoRenewal(a *acme.AutoRenewal) *acmepb.AutoRenewal {
+	if a == nil {
+		return nil
+	}
+	return &acmepb.AutoRenewal{
+		Start:      EncodeTime(a.Start),
+		End:        EncodeTime(a.End),
+		Lifetime:   EncodeDuration(a.Lifetime),
+		Adjust:     EncodeDuration(a.Adjust),
+		AllowGet:   a.AllowGet,
+		Csr:        a.CSR,
+		Next:       EncodeTime(a.Next),
+		CanceledAt: EncodeTime(a.CanceledAt),
+	}
+}
+
+// OptionalAutoRenewal reads an auto-renewal that may be missing.
+func (d *Decoder) OptionalAutoRenewal(field string, m *acmepb.AutoRenewal) *acme.AutoRenewal {
+	return DecodeOptional(d, field, m, decodeAutoRenewal)
+}
+
+func decodeAutoRenewal(d *Decoder, m *acmepb.AutoRenewal) acme.AutoRenewal {
+	return acme.AutoRenewal{
+		Start:      d.Time("start", m.Start),
+		End:        d.Time("end", m.End),
+		Lifetime:   d.Duration("lifetime", m.Lifetime),
+		Adjust:     d.Duration("adjust", m.Adjust),
+		AllowGet:   m.AllowGet,
+		CSR:        m.Csr,
+		Next:       d.Time("next", m.Next),
+		CanceledAt: d.Time("canceled_at", m.CanceledAt),
 	}
 }
 
@@ -44,5 +80,6 @@ func decodeOrder(d *Decoder, m *acmepb.Order) acme.Order {
 		Expires:        d.Time("expires", m.Expires),
 		CreatedAt:      d.Time("created_at", m.CreatedAt),
 		Certificate:    d.OptionalSerial("certificate", m.Certificate),
+		AutoRenewal:    d.OptionalAutoRenewal("auto_renewal", m.AutoRenewal),
 	}
 }

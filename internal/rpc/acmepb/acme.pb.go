@@ -254,6 +254,7 @@ type Order struct {
 	Expires        *timestamppb.Timestamp `protobuf:"bytes,30,opt,name=expires,proto3" json:"expires,omitempty"`
 	CreatedAt      *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	Certificate    []byte                 `protobuf:"bytes,40,opt,name=certificate,proto3" json:"certificate,omitempty"` // serial; optional
+	AutoRenewal    *AutoRenewal           `protobuf:"bytes,50,opt,name=auto_renewal,json=autoRenewal,proto3" json:"auto_renewal,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -379,6 +380,113 @@ func (x *Order) GetCertificate() []byte {
 	return nil
 }
 
+func (x *Order) GetAutoRenewal() *AutoRenewal {
+	if x != nil {
+		return x.AutoRenewal
+	}
+	return nil
+}
+
+type AutoRenewal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Start         *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
+	End           *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end,proto3" json:"end,omitempty"`
+	Lifetime      *durationpb.Duration   `protobuf:"bytes,3,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
+	Adjust        *durationpb.Duration   `protobuf:"bytes,4,opt,name=adjust,proto3" json:"adjust,omitempty"`
+	AllowGet      bool                   `protobuf:"varint,5,opt,name=allow_get,json=allowGet,proto3" json:"allow_get,omitempty"`
+	Csr           []byte                 `protobuf:"bytes,10,opt,name=csr,proto3" json:"csr,omitempty"`
+	Next          *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=next,proto3" json:"next,omitempty"`
+	CanceledAt    *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=canceled_at,json=canceledAt,proto3" json:"canceled_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AutoRenewal) Reset() {
+	*x = AutoRenewal{}
+	mi := &file_internal_rpc_acme_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AutoRenewal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AutoRenewal) ProtoMessage() {}
+
+func (x *AutoRenewal) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_acme_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AutoRenewal.ProtoReflect.Descriptor instead.
+func (*AutoRenewal) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AutoRenewal) GetStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *AutoRenewal) GetEnd() *timestamppb.Timestamp {
+	if x != nil {
+		return x.End
+	}
+	return nil
+}
+
+func (x *AutoRenewal) GetLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.Lifetime
+	}
+	return nil
+}
+
+func (x *AutoRenewal) GetAdjust() *durationpb.Duration {
+	if x != nil {
+		return x.Adjust
+	}
+	return nil
+}
+
+func (x *AutoRenewal) GetAllowGet() bool {
+	if x != nil {
+		return x.AllowGet
+	}
+	return false
+}
+
+func (x *AutoRenewal) GetCsr() []byte {
+	if x != nil {
+		return x.Csr
+	}
+	return nil
+}
+
+func (x *AutoRenewal) GetNext() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
+func (x *AutoRenewal) GetCanceledAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CanceledAt
+	}
+	return nil
+}
+
 type Authorization struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -386,6 +494,7 @@ type Authorization struct {
 	Status        string                 `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
 	Identifier    *Identifier            `protobuf:"bytes,10,opt,name=identifier,proto3" json:"identifier,omitempty"`
 	Wildcard      bool                   `protobuf:"varint,11,opt,name=wildcard,proto3" json:"wildcard,omitempty"`
+	Subdomains    bool                   `protobuf:"varint,12,opt,name=subdomains,proto3" json:"subdomains,omitempty"`
 	Expires       *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=expires,proto3" json:"expires,omitempty"`
 	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	Seed          []byte                 `protobuf:"bytes,30,opt,name=seed,proto3" json:"seed,omitempty"` // 32 bytes
@@ -397,7 +506,7 @@ type Authorization struct {
 
 func (x *Authorization) Reset() {
 	*x = Authorization{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[4]
+	mi := &file_internal_rpc_acme_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -409,7 +518,7 @@ func (x *Authorization) String() string {
 func (*Authorization) ProtoMessage() {}
 
 func (x *Authorization) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[4]
+	mi := &file_internal_rpc_acme_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -422,7 +531,7 @@ func (x *Authorization) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Authorization.ProtoReflect.Descriptor instead.
 func (*Authorization) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{4}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Authorization) GetId() []byte {
@@ -456,6 +565,13 @@ func (x *Authorization) GetIdentifier() *Identifier {
 func (x *Authorization) GetWildcard() bool {
 	if x != nil {
 		return x.Wildcard
+	}
+	return false
+}
+
+func (x *Authorization) GetSubdomains() bool {
+	if x != nil {
+		return x.Subdomains
 	}
 	return false
 }
@@ -512,7 +628,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[5]
+	mi := &file_internal_rpc_acme_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -524,7 +640,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[5]
+	mi := &file_internal_rpc_acme_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -537,7 +653,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{5}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Attempt) GetType() string {
@@ -618,7 +734,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[6]
+	mi := &file_internal_rpc_acme_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -630,7 +746,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[6]
+	mi := &file_internal_rpc_acme_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -643,7 +759,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{6}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Evidence) GetMethod() string {
@@ -706,7 +822,7 @@ type CAAEvidence struct {
 
 func (x *CAAEvidence) Reset() {
 	*x = CAAEvidence{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[7]
+	mi := &file_internal_rpc_acme_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +834,7 @@ func (x *CAAEvidence) String() string {
 func (*CAAEvidence) ProtoMessage() {}
 
 func (x *CAAEvidence) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[7]
+	mi := &file_internal_rpc_acme_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -731,7 +847,7 @@ func (x *CAAEvidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAAEvidence.ProtoReflect.Descriptor instead.
 func (*CAAEvidence) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{7}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CAAEvidence) GetCheckedAt() *timestamppb.Timestamp {
@@ -766,7 +882,7 @@ type PerspectiveResult struct {
 
 func (x *PerspectiveResult) Reset() {
 	*x = PerspectiveResult{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[8]
+	mi := &file_internal_rpc_acme_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -778,7 +894,7 @@ func (x *PerspectiveResult) String() string {
 func (*PerspectiveResult) ProtoMessage() {}
 
 func (x *PerspectiveResult) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[8]
+	mi := &file_internal_rpc_acme_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -791,7 +907,7 @@ func (x *PerspectiveResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PerspectiveResult.ProtoReflect.Descriptor instead.
 func (*PerspectiveResult) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{8}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PerspectiveResult) GetName() string {
@@ -826,7 +942,7 @@ type Issuer struct {
 
 func (x *Issuer) Reset() {
 	*x = Issuer{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[9]
+	mi := &file_internal_rpc_acme_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -838,7 +954,7 @@ func (x *Issuer) String() string {
 func (*Issuer) ProtoMessage() {}
 
 func (x *Issuer) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[9]
+	mi := &file_internal_rpc_acme_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -851,7 +967,7 @@ func (x *Issuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Issuer.ProtoReflect.Descriptor instead.
 func (*Issuer) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{9}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Issuer) GetId() []byte {
@@ -885,7 +1001,7 @@ type Chain struct {
 
 func (x *Chain) Reset() {
 	*x = Chain{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[10]
+	mi := &file_internal_rpc_acme_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +1013,7 @@ func (x *Chain) String() string {
 func (*Chain) ProtoMessage() {}
 
 func (x *Chain) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[10]
+	mi := &file_internal_rpc_acme_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +1026,7 @@ func (x *Chain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chain.ProtoReflect.Descriptor instead.
 func (*Chain) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{10}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Chain) GetCertificates() [][]byte {
@@ -940,7 +1056,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[11]
+	mi := &file_internal_rpc_acme_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1068,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[11]
+	mi := &file_internal_rpc_acme_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1081,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{11}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Certificate) GetSerial() []byte {
@@ -1067,7 +1183,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[12]
+	mi := &file_internal_rpc_acme_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1079,7 +1195,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[12]
+	mi := &file_internal_rpc_acme_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1092,7 +1208,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{12}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Revocation) GetSerial() []byte {
@@ -1161,7 +1277,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[13]
+	mi := &file_internal_rpc_acme_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1173,7 +1289,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[13]
+	mi := &file_internal_rpc_acme_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,7 +1302,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{13}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Problem) GetType() string {
@@ -1272,7 +1388,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[14]
+	mi := &file_internal_rpc_acme_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1400,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[14]
+	mi := &file_internal_rpc_acme_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1413,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{14}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Error) GetProblem() *Problem {
@@ -1358,7 +1474,7 @@ type KeyInUse struct {
 
 func (x *KeyInUse) Reset() {
 	*x = KeyInUse{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[15]
+	mi := &file_internal_rpc_acme_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1486,7 @@ func (x *KeyInUse) String() string {
 func (*KeyInUse) ProtoMessage() {}
 
 func (x *KeyInUse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[15]
+	mi := &file_internal_rpc_acme_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1499,7 @@ func (x *KeyInUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyInUse.ProtoReflect.Descriptor instead.
 func (*KeyInUse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{15}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *KeyInUse) GetAccount() []byte {
@@ -1402,7 +1518,7 @@ type Replaced struct {
 
 func (x *Replaced) Reset() {
 	*x = Replaced{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[16]
+	mi := &file_internal_rpc_acme_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1530,7 @@ func (x *Replaced) String() string {
 func (*Replaced) ProtoMessage() {}
 
 func (x *Replaced) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[16]
+	mi := &file_internal_rpc_acme_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1543,7 @@ func (x *Replaced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replaced.ProtoReflect.Descriptor instead.
 func (*Replaced) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{16}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Replaced) GetOrder() []byte {
@@ -1459,7 +1575,7 @@ const file_internal_rpc_acme_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18( \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"!\n" +
 	"\aStrings\x12\x16\n" +
-	"\x06values\x18\x01 \x03(\tR\x06values\"\x99\x04\n" +
+	"\x06values\x18\x01 \x03(\tR\x06values\"\xd8\x04\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\fR\aaccount\x12\x16\n" +
@@ -1476,7 +1592,19 @@ const file_internal_rpc_acme_proto_rawDesc = "" +
 	"\aexpires\x18\x1e \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x129\n" +
 	"\n" +
 	"created_at\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12 \n" +
-	"\vcertificate\x18( \x01(\fR\vcertificate\"\xf9\x02\n" +
+	"\vcertificate\x18( \x01(\fR\vcertificate\x12=\n" +
+	"\fauto_renewal\x182 \x01(\v2\x1a.cairn.acme.v1.AutoRenewalR\vautoRenewal\"\xf3\x02\n" +
+	"\vAutoRenewal\x120\n" +
+	"\x05start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12,\n" +
+	"\x03end\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03end\x125\n" +
+	"\blifetime\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\blifetime\x121\n" +
+	"\x06adjust\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06adjust\x12\x1b\n" +
+	"\tallow_get\x18\x05 \x01(\bR\ballowGet\x12\x10\n" +
+	"\x03csr\x18\n" +
+	" \x01(\fR\x03csr\x12.\n" +
+	"\x04next\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x04next\x12;\n" +
+	"\vcanceled_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"canceledAt\"\x99\x03\n" +
 	"\rAuthorization\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\fR\aaccount\x12\x16\n" +
@@ -1485,7 +1613,10 @@ const file_internal_rpc_acme_proto_rawDesc = "" +
 	"identifier\x18\n" +
 	" \x01(\v2\x19.cairn.acme.v1.IdentifierR\n" +
 	"identifier\x12\x1a\n" +
-	"\bwildcard\x18\v \x01(\bR\bwildcard\x124\n" +
+	"\bwildcard\x18\v \x01(\bR\bwildcard\x12\x1e\n" +
+	"\n" +
+	"subdomains\x18\f \x01(\bR\n" +
+	"subdomains\x124\n" +
 	"\aexpires\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x129\n" +
 	"\n" +
 	"created_at\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x12\n" +
@@ -1601,68 +1732,76 @@ func file_internal_rpc_acme_proto_rawDescGZIP() []byte {
 	return file_internal_rpc_acme_proto_rawDescData
 }
 
-var file_internal_rpc_acme_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_internal_rpc_acme_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_internal_rpc_acme_proto_goTypes = []any{
 	(*Identifier)(nil),            // 0: cairn.acme.v1.Identifier
 	(*Account)(nil),               // 1: cairn.acme.v1.Account
 	(*Strings)(nil),               // 2: cairn.acme.v1.Strings
 	(*Order)(nil),                 // 3: cairn.acme.v1.Order
-	(*Authorization)(nil),         // 4: cairn.acme.v1.Authorization
-	(*Attempt)(nil),               // 5: cairn.acme.v1.Attempt
-	(*Evidence)(nil),              // 6: cairn.acme.v1.Evidence
-	(*CAAEvidence)(nil),           // 7: cairn.acme.v1.CAAEvidence
-	(*PerspectiveResult)(nil),     // 8: cairn.acme.v1.PerspectiveResult
-	(*Issuer)(nil),                // 9: cairn.acme.v1.Issuer
-	(*Chain)(nil),                 // 10: cairn.acme.v1.Chain
-	(*Certificate)(nil),           // 11: cairn.acme.v1.Certificate
-	(*Revocation)(nil),            // 12: cairn.acme.v1.Revocation
-	(*Problem)(nil),               // 13: cairn.acme.v1.Problem
-	(*Error)(nil),                 // 14: cairn.acme.v1.Error
-	(*KeyInUse)(nil),              // 15: cairn.acme.v1.KeyInUse
-	(*Replaced)(nil),              // 16: cairn.acme.v1.Replaced
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
+	(*AutoRenewal)(nil),           // 4: cairn.acme.v1.AutoRenewal
+	(*Authorization)(nil),         // 5: cairn.acme.v1.Authorization
+	(*Attempt)(nil),               // 6: cairn.acme.v1.Attempt
+	(*Evidence)(nil),              // 7: cairn.acme.v1.Evidence
+	(*CAAEvidence)(nil),           // 8: cairn.acme.v1.CAAEvidence
+	(*PerspectiveResult)(nil),     // 9: cairn.acme.v1.PerspectiveResult
+	(*Issuer)(nil),                // 10: cairn.acme.v1.Issuer
+	(*Chain)(nil),                 // 11: cairn.acme.v1.Chain
+	(*Certificate)(nil),           // 12: cairn.acme.v1.Certificate
+	(*Revocation)(nil),            // 13: cairn.acme.v1.Revocation
+	(*Problem)(nil),               // 14: cairn.acme.v1.Problem
+	(*Error)(nil),                 // 15: cairn.acme.v1.Error
+	(*KeyInUse)(nil),              // 16: cairn.acme.v1.KeyInUse
+	(*Replaced)(nil),              // 17: cairn.acme.v1.Replaced
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
 }
 var file_internal_rpc_acme_proto_depIdxs = []int32{
-	17, // 0: cairn.acme.v1.Account.created_at:type_name -> google.protobuf.Timestamp
-	13, // 1: cairn.acme.v1.Order.error:type_name -> cairn.acme.v1.Problem
+	18, // 0: cairn.acme.v1.Account.created_at:type_name -> google.protobuf.Timestamp
+	14, // 1: cairn.acme.v1.Order.error:type_name -> cairn.acme.v1.Problem
 	0,  // 2: cairn.acme.v1.Order.identifiers:type_name -> cairn.acme.v1.Identifier
-	17, // 3: cairn.acme.v1.Order.not_before:type_name -> google.protobuf.Timestamp
-	17, // 4: cairn.acme.v1.Order.not_after:type_name -> google.protobuf.Timestamp
-	17, // 5: cairn.acme.v1.Order.expires:type_name -> google.protobuf.Timestamp
-	17, // 6: cairn.acme.v1.Order.created_at:type_name -> google.protobuf.Timestamp
-	0,  // 7: cairn.acme.v1.Authorization.identifier:type_name -> cairn.acme.v1.Identifier
-	17, // 8: cairn.acme.v1.Authorization.expires:type_name -> google.protobuf.Timestamp
-	17, // 9: cairn.acme.v1.Authorization.created_at:type_name -> google.protobuf.Timestamp
-	5,  // 10: cairn.acme.v1.Authorization.attempt:type_name -> cairn.acme.v1.Attempt
-	17, // 11: cairn.acme.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	17, // 12: cairn.acme.v1.Attempt.next_try:type_name -> google.protobuf.Timestamp
-	17, // 13: cairn.acme.v1.Attempt.validated:type_name -> google.protobuf.Timestamp
-	13, // 14: cairn.acme.v1.Attempt.error:type_name -> cairn.acme.v1.Problem
-	6,  // 15: cairn.acme.v1.Attempt.evidence:type_name -> cairn.acme.v1.Evidence
-	17, // 16: cairn.acme.v1.Evidence.at:type_name -> google.protobuf.Timestamp
-	7,  // 17: cairn.acme.v1.Evidence.caa:type_name -> cairn.acme.v1.CAAEvidence
-	8,  // 18: cairn.acme.v1.Evidence.perspectives:type_name -> cairn.acme.v1.PerspectiveResult
-	17, // 19: cairn.acme.v1.CAAEvidence.checked_at:type_name -> google.protobuf.Timestamp
-	13, // 20: cairn.acme.v1.PerspectiveResult.problem:type_name -> cairn.acme.v1.Problem
-	10, // 21: cairn.acme.v1.Issuer.chains:type_name -> cairn.acme.v1.Chain
-	17, // 22: cairn.acme.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	17, // 23: cairn.acme.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	17, // 24: cairn.acme.v1.Certificate.recorded_at:type_name -> google.protobuf.Timestamp
-	12, // 25: cairn.acme.v1.Certificate.revocation:type_name -> cairn.acme.v1.Revocation
-	17, // 26: cairn.acme.v1.Revocation.at:type_name -> google.protobuf.Timestamp
-	17, // 27: cairn.acme.v1.Revocation.not_after:type_name -> google.protobuf.Timestamp
-	0,  // 28: cairn.acme.v1.Problem.identifier:type_name -> cairn.acme.v1.Identifier
-	13, // 29: cairn.acme.v1.Problem.subproblems:type_name -> cairn.acme.v1.Problem
-	18, // 30: cairn.acme.v1.Problem.retry_after:type_name -> google.protobuf.Duration
-	13, // 31: cairn.acme.v1.Error.problem:type_name -> cairn.acme.v1.Problem
-	15, // 32: cairn.acme.v1.Error.key_in_use:type_name -> cairn.acme.v1.KeyInUse
-	16, // 33: cairn.acme.v1.Error.replaced:type_name -> cairn.acme.v1.Replaced
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	18, // 3: cairn.acme.v1.Order.not_before:type_name -> google.protobuf.Timestamp
+	18, // 4: cairn.acme.v1.Order.not_after:type_name -> google.protobuf.Timestamp
+	18, // 5: cairn.acme.v1.Order.expires:type_name -> google.protobuf.Timestamp
+	18, // 6: cairn.acme.v1.Order.created_at:type_name -> google.protobuf.Timestamp
+	4,  // 7: cairn.acme.v1.Order.auto_renewal:type_name -> cairn.acme.v1.AutoRenewal
+	18, // 8: cairn.acme.v1.AutoRenewal.start:type_name -> google.protobuf.Timestamp
+	18, // 9: cairn.acme.v1.AutoRenewal.end:type_name -> google.protobuf.Timestamp
+	19, // 10: cairn.acme.v1.AutoRenewal.lifetime:type_name -> google.protobuf.Duration
+	19, // 11: cairn.acme.v1.AutoRenewal.adjust:type_name -> google.protobuf.Duration
+	18, // 12: cairn.acme.v1.AutoRenewal.next:type_name -> google.protobuf.Timestamp
+	18, // 13: cairn.acme.v1.AutoRenewal.canceled_at:type_name -> google.protobuf.Timestamp
+	0,  // 14: cairn.acme.v1.Authorization.identifier:type_name -> cairn.acme.v1.Identifier
+	18, // 15: cairn.acme.v1.Authorization.expires:type_name -> google.protobuf.Timestamp
+	18, // 16: cairn.acme.v1.Authorization.created_at:type_name -> google.protobuf.Timestamp
+	6,  // 17: cairn.acme.v1.Authorization.attempt:type_name -> cairn.acme.v1.Attempt
+	18, // 18: cairn.acme.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	18, // 19: cairn.acme.v1.Attempt.next_try:type_name -> google.protobuf.Timestamp
+	18, // 20: cairn.acme.v1.Attempt.validated:type_name -> google.protobuf.Timestamp
+	14, // 21: cairn.acme.v1.Attempt.error:type_name -> cairn.acme.v1.Problem
+	7,  // 22: cairn.acme.v1.Attempt.evidence:type_name -> cairn.acme.v1.Evidence
+	18, // 23: cairn.acme.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	8,  // 24: cairn.acme.v1.Evidence.caa:type_name -> cairn.acme.v1.CAAEvidence
+	9,  // 25: cairn.acme.v1.Evidence.perspectives:type_name -> cairn.acme.v1.PerspectiveResult
+	18, // 26: cairn.acme.v1.CAAEvidence.checked_at:type_name -> google.protobuf.Timestamp
+	14, // 27: cairn.acme.v1.PerspectiveResult.problem:type_name -> cairn.acme.v1.Problem
+	11, // 28: cairn.acme.v1.Issuer.chains:type_name -> cairn.acme.v1.Chain
+	18, // 29: cairn.acme.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	18, // 30: cairn.acme.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	18, // 31: cairn.acme.v1.Certificate.recorded_at:type_name -> google.protobuf.Timestamp
+	13, // 32: cairn.acme.v1.Certificate.revocation:type_name -> cairn.acme.v1.Revocation
+	18, // 33: cairn.acme.v1.Revocation.at:type_name -> google.protobuf.Timestamp
+	18, // 34: cairn.acme.v1.Revocation.not_after:type_name -> google.protobuf.Timestamp
+	0,  // 35: cairn.acme.v1.Problem.identifier:type_name -> cairn.acme.v1.Identifier
+	14, // 36: cairn.acme.v1.Problem.subproblems:type_name -> cairn.acme.v1.Problem
+	19, // 37: cairn.acme.v1.Problem.retry_after:type_name -> google.protobuf.Duration
+	14, // 38: cairn.acme.v1.Error.problem:type_name -> cairn.acme.v1.Problem
+	16, // 39: cairn.acme.v1.Error.key_in_use:type_name -> cairn.acme.v1.KeyInUse
+	17, // 40: cairn.acme.v1.Error.replaced:type_name -> cairn.acme.v1.Replaced
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_acme_proto_init() }
@@ -1676,7 +1815,7 @@ func file_internal_rpc_acme_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_rpc_acme_proto_rawDesc), len(file_internal_rpc_acme_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
