@@ -3,6 +3,7 @@ package wfe
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -62,9 +63,19 @@ func (w *WFE) serveCertificate(r *request, cert acme.Certificate, chainURL func(
 		}
 		return resp, nil
 	case derCertificate:
-		return &response{raw: cert.DER, contentType: derCertificate}, nil
+		return &response{raw: cert.DER, contentType: derCertificate, links: issuerLinks(cert.DER)}, nil
 	}
 	return nil, acme.NewProblem(acme.Malformed, "certificates are served as %s or %s", pemChain, derCertificate).WithStatus(http.StatusNotAcceptable)
+}
+
+// issuerLinks point from a certificate that is served alone to its issuer, at
+// the URL that the certificate itself gives (RFC 8555 §7.4.2).
+func issuerLinks(der []byte) []string {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil || len(cert.IssuingCertificateURL) == 0 {
+		return nil
+	}
+	return []string{link(cert.IssuingCertificateURL[0], "up")}
 }
 
 // cachedIssuer is an issuer's chains as they were at a moment: an operator

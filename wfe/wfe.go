@@ -192,7 +192,7 @@ func (w *WFE) notFound(rw http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		_ = w.addNonce(rw) // the answer is an error in any case
 	}
-	w.writeError(rw, r, acme.NewProblem(acme.Malformed, "there is no resource at this path; start from the directory").WithStatus(http.StatusNotFound))
+	w.writeError(rw, r, nil, acme.NewProblem(acme.Malformed, "there is no resource at this path; start from the directory").WithStatus(http.StatusNotFound))
 	w.metrics.observe("unknown", r.Method, http.StatusNotFound, w.Now().Sub(start))
 }
 
