@@ -50,7 +50,6 @@ type Server struct {
 	processes   []*process // as in plan; nil: not running
 	past        []*process // ended ones, for their logs
 	cleanups    []func() error
-	http        *http.Client
 }
 
 // plan is how to start one process, the same at each start.

@@ -45,12 +45,14 @@ func TestDehydrated(t *testing.T) {
 			got := chain(t, file)
 			good(t, s, got, name)
 
-			dehydrated("--cron", "--domain", name, "--force")
-			again := chain(t, file)
-			renewed(t, s, got, again)
-
+			if test.challenge == "http-01" { // once: each run is hundreds of processes
+				dehydrated("--cron", "--domain", name, "--force")
+				again := chain(t, file)
+				renewed(t, s, got, again)
+				got = again
+			}
 			dehydrated("--revoke", filepath.Join(dir, "certs", name, "cert.pem"))
-			revoked(t, s, again)
+			revoked(t, s, got)
 		})
 	}
 }
