@@ -37,6 +37,20 @@ type Request struct {
 	AccountKeyThumbprint string
 	NotBefore, NotAfter  time.Time // zero: the profile's choice
 	Wait                 time.Duration
+	// AutoRenewal is set for the certificates of an order that renews itself
+	// (RFC 8739).
+	AutoRenewal *AutoRenewal
+}
+
+// AutoRenewal is what the store must be told with a certificate of an
+// auto-renewal order.
+type AutoRenewal struct {
+	// Renewal tells a further certificate from the first.
+	Renewal bool
+	// Owner holds the lease on the order, for a renewal.
+	Owner string
+	// Next is when the next certificate is due; zero: never.
+	Next time.Time
 }
 
 // Issued names the certificate.

@@ -3,13 +3,15 @@ package ca
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
@@ -30,29 +32,36 @@ func (c *CA) Issue(ctx context.Context, req Request) (Issued, error) {
 	}
 	// From here on the certificate is durable work: it is signed whether or
 	// not the client waits.
-	done := make(chan error, 1)
-	c.work.Go(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseFor)
-		defer cancel()
-		err := c.sign(ctx, cert)
-		if err != nil {
-			c.Logger.LogAttrs(ctx, slog.LevelError, "signing a recorded certificate; it is tried again",
-				slog.String("serial", cert.Serial.String()), slog.Any("error", err))
-		}
-		done <- err
-	})
 	issued := Issued{Serial: cert.Serial}
+	if iss, err := c.issuer(cert.Issuer); err == nil && !iss.slow && req.Wait > 0 {
+		issued.Signed = c.finish(ctx, cert)
+		return issued, nil
+	}
+	done := make(chan bool, 1)
+	c.work.Go(func() { done <- c.finish(ctx, cert) })
 	if req.Wait <= 0 {
 		return issued, nil
 	}
 	timer := time.NewTimer(req.Wait)
 	defer timer.Stop()
 	select {
-	case err := <-done:
-		issued.Signed = err == nil
+	case issued.Signed = <-done:
 	case <-timer.C:
 	}
 	return issued, nil
+}
+
+// finish signs a recorded certificate, whatever becomes of the request. What
+// fails is resumed once its lease has lapsed.
+func (c *CA) finish(ctx context.Context, cert acme.Certificate) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseFor)
+	defer cancel()
+	err := c.sign(ctx, cert)
+	if err != nil {
+		c.Logger.LogAttrs(ctx, slog.LevelError, "signing a recorded certificate; it is tried again",
+			slog.String("serial", cert.Serial.String()), slog.Any("error", err))
+	}
+	return err == nil
 }
 
 // label keeps unknown profile names out of the metrics.
@@ -95,7 +104,7 @@ func (c *CA) record(ctx context.Context, req Request) (acme.Certificate, error) 
 		return acme.Certificate{}, err
 	}
 	cert.Account, cert.Order = req.Account, req.Order
-	return cert, c.recordIssuance(ctx, cert)
+	return cert, c.recordIssuance(ctx, cert, req)
 }
 
 // checkKey holds a certificate's key to the profile and to what is known of
@@ -195,8 +204,18 @@ func cutFindings(s string) string {
 
 // recordIssuance makes a certificate durable before it is signed (invariant
 // 1).
-func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate) error {
-	err := c.Store.RecordIssuance(ctx, sa.Issuance{Certificate: cert, Owner: c.owner, LeaseUntil: c.Now().Add(leaseFor)})
+func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate, req Request) error {
+	issuance := sa.Issuance{Certificate: cert, Owner: c.owner, LeaseUntil: c.Now().Add(leaseFor)}
+	record := c.Store.RecordIssuance
+	if a := req.AutoRenewal; a != nil {
+		issuance.NextRenewal = a.Next
+		if a.Renewal {
+			issuance.RenewalOwner, record = a.Owner, c.Store.RecordRenewal
+		} else {
+			issuance.AutoRenewalCSR = req.CSR
+		}
+	}
+	err := record(ctx, issuance)
 	if errors.Is(err, sa.ErrConflict) {
 		return acme.NewProblem(acme.OrderNotReady, "the order is not ready any more: it was finalized by another request, or an authorization ended")
 	}
@@ -235,13 +254,13 @@ func (c *CA) sign(ctx context.Context, cert acme.Certificate) error {
 	return nil
 }
 
-// sameBytes checks that what was signed is what was linted and recorded.
+// sameBytes checks that what was signed is what was linted and recorded: the
+// first element of the certificate is the to-be-signed part, byte for byte.
 func sameBytes(der, tbs []byte) error {
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return fmt.Errorf("parsing a certificate just signed: %w", err)
-	}
-	if !bytes.Equal(cert.RawTBSCertificate, tbs) {
+	outer := cryptobyte.String(der)
+	var certificate, signed cryptobyte.String
+	if !outer.ReadASN1(&certificate, cryptobyte_asn1.SEQUENCE) || !outer.Empty() ||
+		!certificate.ReadASN1Element(&signed, cryptobyte_asn1.SEQUENCE) || !bytes.Equal(signed, tbs) {
 		return errors.New("the certificate just signed is not the one that was recorded")
 	}
 	return nil

@@ -54,7 +54,7 @@ func (s server) ServiceCertificate(ctx context.Context, m *capb.ServiceCertifica
 }
 
 func encodeRequest(r Request) *capb.IssueRequest {
-	return &capb.IssueRequest{
+	m := &capb.IssueRequest{
 		Account:              rpc.EncodeID(r.Account),
 		Order:                rpc.EncodeID(r.Order),
 		AccountKeyThumbprint: r.AccountKeyThumbprint,
@@ -65,6 +65,10 @@ func encodeRequest(r Request) *capb.IssueRequest {
 		Csr:                  r.CSR,
 		Wait:                 rpc.EncodeDuration(r.Wait),
 	}
+	if a := r.AutoRenewal; a != nil {
+		m.AutoRenewal = &capb.AutoRenewal{Renewal: a.Renewal, Owner: a.Owner, Next: rpc.EncodeTime(a.Next)}
+	}
+	return m
 }
 
 func decodeRequest(d *rpc.Decoder, m *capb.IssueRequest) Request {
@@ -78,7 +82,12 @@ func decodeRequest(d *rpc.Decoder, m *capb.IssueRequest) Request {
 		NotAfter:             d.Time("not_after", m.NotAfter),
 		CSR:                  m.Csr,
 		Wait:                 d.Duration("wait", m.Wait),
+		AutoRenewal:          rpc.DecodeOptional(d, "auto_renewal", m.AutoRenewal, decodeAutoRenewal),
 	}
+}
+
+func decodeAutoRenewal(d *rpc.Decoder, m *capb.AutoRenewal) AutoRenewal {
+	return AutoRenewal{Renewal: m.Renewal, Owner: m.Owner, Next: d.Time("next", m.Next)}
 }
 
 func encodeIssued(i Issued) *capb.IssueResponse {

@@ -56,7 +56,7 @@ func (c *CA) ServiceCertificate(ctx context.Context, csr []byte) ([][]byte, erro
 
 // issueOwn records, signs and stores a certificate of the CA's own.
 func (c *CA) issueOwn(ctx context.Context, cert acme.Certificate) ([]byte, error) {
-	if err := c.recordIssuance(ctx, cert); err != nil {
+	if err := c.recordIssuance(ctx, cert, Request{}); err != nil {
 		return nil, err
 	}
 	if err := c.sign(ctx, cert); err != nil {

@@ -33,8 +33,8 @@ func (r *RA) NewAccount(ctx context.Context, req NewAccount) (acme.Account, bool
 	if err := checkContacts(req.Contacts); err != nil {
 		return acme.Account{}, false, err
 	}
-	if dir.ExternalAccountRequired {
-		return acme.Account{}, false, acme.NewProblem(acme.ExternalAccountRequired, "this directory takes accounts with an external account binding only; ask its operator for a key")
+	if err := r.verifyBinding(ctx, dir, req.Binding); err != nil {
+		return acme.Account{}, false, err
 	}
 	if err := r.limited(r.limits.newAccount(req.Client)); err != nil {
 		return acme.Account{}, false, err
@@ -51,12 +51,18 @@ func (r *RA) NewAccount(ctx context.Context, req NewAccount) (acme.Account, bool
 	if req.TermsOfServiceAgreed {
 		account.TermsOfService = dir.TermsOfService
 	}
+	if req.Binding != nil {
+		account.ExternalAccountBinding, account.ExternalKeyID = req.Binding.Document, req.Binding.KeyID
+	}
 	stored, created, err := r.Store.CreateAccount(ctx, account)
+	if errors.Is(err, sa.ErrConflict) {
+		return acme.Account{}, false, acme.NewProblem(acme.Unauthorized, "the external account key was used or revoked by another request")
+	}
 	if err != nil {
 		return acme.Account{}, false, fmt.Errorf("storing an account: %w", err)
 	}
 	if created {
-		r.Audit.LogAttrs(ctx, slog.LevelInfo, "account created", accountAttrs(stored, slog.String("client", req.Client.String()))...)
+		r.Audit.LogAttrs(ctx, slog.LevelInfo, "account created", accountAttrs(stored, slog.String("client", req.Client.String()), slog.String("externalKey", stored.ExternalKeyID))...)
 	}
 	stored, err = usable(stored)
 	return stored, created, err

@@ -24,10 +24,17 @@ type Authority interface {
 	ChangeKey(ctx context.Context, req ChangeKey) (acme.Account, error)
 
 	NewOrder(ctx context.Context, req NewOrder) (acme.Order, error)
+	// CancelOrder ends the renewals of an auto-renewal order (RFC 8739
+	// §3.1.2).
+	CancelOrder(ctx context.Context, account, order acme.ID) (acme.Order, error)
 	// FinalizeOrder is RFC 8555 §7.4; it answers valid, or processing when
 	// issuing takes longer than the configured wait.
 	FinalizeOrder(ctx context.Context, req FinalizeOrder) (acme.Order, error)
 
+	// NewAuthorization authorizes an identifier before any order asks for it
+	// (RFC 8555 §7.4.1); created is false when the account has a usable
+	// authorization for it already.
+	NewAuthorization(ctx context.Context, req NewAuthorization) (authz acme.Authorization, created bool, err error)
 	// RespondToChallenge starts the validation and waits a bounded time for
 	// its result (RFC 8555 §7.5.1).
 	RespondToChallenge(ctx context.Context, req RespondToChallenge) (acme.Authorization, error)
@@ -78,7 +85,24 @@ type NewOrder struct {
 	Identifiers         []acme.Identifier
 	Profile             string // empty: the directory's default
 	NotBefore, NotAfter time.Time
-	Client              netip.Addr
+	// Replaces is the certificate that the order's will replace (RFC 9773
+	// §5); zero: none.
+	Replaces acme.CertID
+	// Ancestors are, for some of the identifiers, the name above it whose
+	// control the client can prove instead (RFC 9444 §4.2).
+	Ancestors map[acme.Identifier]acme.Identifier
+	// AutoRenewal asks for a certificate that renews itself (RFC 8739); nil:
+	// an ordinary one. Of its fields, CSR, Next and CanceledAt are not read.
+	AutoRenewal *acme.AutoRenewal
+	Client      netip.Addr
+}
+
+// NewAuthorization asks for an authorization without an order.
+type NewAuthorization struct {
+	Account    acme.Account
+	Identifier acme.Identifier
+	Subdomains bool // RFC 9444: it is to cover the names below, too
+	Client     netip.Addr
 }
 
 // FinalizeOrder asks for the certificate of an order.

@@ -5,19 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/cairn-ca/cairn/internal/acme"
 	"github.com/cairn-ca/cairn/sa"
 )
 
-// newAuthorization makes a pending authorization for one identifier of an
-// order.
-func (r *RA) newAuthorization(dir Directory, account acme.ID, id acme.Identifier, now time.Time) (acme.Authorization, error) {
+// newAuthorization makes a pending authorization.
+func (r *RA) newAuthorization(dir Directory, account acme.ID, want wanted, now time.Time) (acme.Authorization, error) {
+	id := want.identifier
 	authz := acme.Authorization{
-		Account: account, Identifier: id.Base(), Wildcard: id.IsWildcard(),
+		Account: account, Identifier: id.Base(), Wildcard: id.IsWildcard(), Subdomains: want.subdomains,
 		Status: acme.AuthorizationPending, Expires: now.Add(dir.PendingLifetime), CreatedAt: now,
 		Offered: dir.offered(id),
+	}
+	if want.subdomains {
+		authz.Offered = slices.DeleteFunc(authz.Offered, func(t acme.ChallengeType) bool { return !provesSubdomains(t) })
 	}
 	var err error
 	if authz.ID, err = acme.NewID(now, r.Random); err != nil {

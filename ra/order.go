@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/cairn-ca/cairn/ca"
 	"github.com/cairn-ca/cairn/internal/acme"
 	"github.com/cairn-ca/cairn/sa"
-	"github.com/cairn-ca/cairn/va"
 )
 
 // NewOrder implements Authority (RFC 8555 §7.4).
@@ -30,22 +30,43 @@ func (r *RA) NewOrder(ctx context.Context, req NewOrder) (acme.Order, error) {
 	if err != nil {
 		return acme.Order{}, err
 	}
-	if err := checkValidity(profile, req, r.Now()); err != nil {
+	ancestors, err := checkAncestors(dir, identifiers, req.Ancestors)
+	if err != nil {
 		return acme.Order{}, err
 	}
-	if err := r.limited(r.limits.newOrder(req.Account.ID)); err != nil {
+	if req.AutoRenewal != nil {
+		err = dir.checkAutoRenewal(profile, req, r.Now())
+	} else {
+		err = checkValidity(profile, req, r.Now())
+	}
+	if err != nil {
+		return acme.Order{}, err
+	}
+	order := acme.Order{
+		Account: req.Account.ID, Profile: profile.Name, Identifiers: identifiers,
+		NotBefore: req.NotBefore, NotAfter: req.NotAfter, AutoRenewal: req.AutoRenewal,
+	}
+	if !req.Replaces.IsZero() {
+		// RFC 9773 §5: a replacement is exempt from rate limits.
+		if err := r.checkReplaces(ctx, req, identifiers); err != nil {
+			return acme.Order{}, err
+		}
+		order.Replaces = req.Replaces.String()
+	} else if err := r.limited(r.limits.newOrder(req.Account.ID)); err != nil {
 		return acme.Order{}, err
 	}
 
-	order := acme.Order{
-		Account: req.Account.ID, Profile: profile.Name, Identifiers: identifiers,
-		NotBefore: req.NotBefore, NotAfter: req.NotAfter,
-	}
-	created, err := r.createOrder(ctx, dir, order, dir.ReuseAuthorizations)
+	plan := orderPlan{dir: dir, order: order, ancestors: ancestors, reuse: dir.ReuseAuthorizations || dir.PreAuthorization}
+	created, err := r.createOrder(ctx, plan)
 	if errors.Is(err, sa.ErrConflict) {
 		// A reused authorization ended, or the account did, since it was
 		// read: without reuse, only the latter is left.
-		created, err = r.createOrder(ctx, dir, order, false)
+		plan.reuse = false
+		created, err = r.createOrder(ctx, plan)
+	}
+	var replaced sa.ReplacedError
+	if errors.As(err, &replaced) {
+		return acme.Order{}, acme.NewProblem(acme.AlreadyReplaced, "another order replaces that certificate already; leave \"replaces\" out to order one more")
 	}
 	if errors.Is(err, sa.ErrConflict) {
 		return acme.Order{}, acme.NewProblem(acme.Unauthorized, "the account is not valid any more").WithStatus(401)
@@ -124,21 +145,30 @@ func days(d time.Duration) string {
 	return d.String()
 }
 
+// orderPlan is an order that was accepted and is to be stored.
+type orderPlan struct {
+	dir   Directory
+	order acme.Order
+	// ancestors are the names above some identifiers that are authorized in
+	// their place.
+	ancestors map[acme.Identifier]acme.Identifier
+	reuse     bool
+}
+
 // createOrder gives the order its authorizations, those that can be reused
 // and new ones for the rest, and stores it.
-func (r *RA) createOrder(ctx context.Context, dir Directory, order acme.Order, reuse bool) (acme.Order, error) {
-	now := r.Now()
+func (r *RA) createOrder(ctx context.Context, plan orderPlan) (acme.Order, error) {
+	now, order := r.Now(), plan.order
 	var err error
 	if order.ID, err = acme.NewID(now, r.Random); err != nil {
 		return acme.Order{}, err
 	}
 	order.CreatedAt = now
-	order.Expires = now.Add(dir.PendingLifetime)
-	order.Status = acme.OrderPending
+	order.Expires = now.Add(plan.dir.PendingLifetime)
 
-	usable := make(map[acme.Identifier]acme.Authorization)
-	if reuse {
-		found, err := r.Store.ReusableAuthorizations(ctx, sa.ReuseQuery{
+	var usable []acme.Authorization
+	if plan.reuse {
+		usable, err = r.Store.ReusableAuthorizations(ctx, sa.ReuseQuery{
 			Account: order.Account, Identifiers: order.Identifiers,
 			// One that is about to end would leave no time to finalize.
 			ValidUntil: now.Add(time.Hour), Pending: true, PendingUntil: now.Add(time.Hour),
@@ -146,30 +176,28 @@ func (r *RA) createOrder(ctx context.Context, dir Directory, order acme.Order, r
 		if err != nil {
 			return acme.Order{}, fmt.Errorf("looking for authorizations to reuse: %w", err)
 		}
-		for _, a := range found {
-			usable[a.Names()] = a
-		}
 	}
-
 	var created []acme.Authorization
-	valid := 0
+	order.Status = acme.OrderReady
 	for _, id := range order.Identifiers {
-		authz, ok := usable[id]
+		authz, ok := covering(usable, id)
 		if !ok {
-			if authz, err = r.newAuthorization(dir, order.Account, id, now); err != nil {
+			if authz, err = r.newAuthorization(plan.dir, order.Account, plan.wanted(id), now); err != nil {
 				return acme.Order{}, err
 			}
 			created = append(created, authz)
-		} else if authz.Status == acme.AuthorizationValid {
-			valid++
+			usable = append(usable, authz) // it may cover further identifiers
+		}
+		if slices.Contains(order.Authorizations, authz.ID) {
+			continue
 		}
 		order.Authorizations = append(order.Authorizations, authz.ID)
+		if authz.Status != acme.AuthorizationValid {
+			order.Status = acme.OrderPending
+		}
 		if authz.Expires.Before(order.Expires) {
 			order.Expires = authz.Expires
 		}
-	}
-	if valid == len(order.Identifiers) {
-		order.Status = acme.OrderReady
 	}
 	if err := r.Store.CreateOrder(ctx, sa.NewOrder{Order: order, Authorizations: created}); err != nil {
 		return acme.Order{}, fmt.Errorf("storing an order: %w", err)
@@ -199,16 +227,20 @@ func (r *RA) FinalizeOrder(ctx context.Context, req FinalizeOrder) (acme.Order, 
 	if _, err := dir.profile(order.Profile); err != nil {
 		return acme.Order{}, err // draft-ietf-acme-profiles: no longer offered
 	}
-	if err := r.recheckCAA(ctx, req.Account, order); err != nil {
+	if err := r.recheckCAA(ctx, dir, req.Account, order); err != nil {
 		return acme.Order{}, err
 	}
-	issued, err := r.CA.Issue(ctx, ca.Request{
+	issuance := ca.Request{
 		Account: order.Account, Order: order.ID, Profile: order.Profile,
 		Identifiers: order.Identifiers, CSR: req.CSR,
 		AccountKeyThumbprint: req.Account.Key.Thumbprint(),
 		NotBefore:            order.NotBefore, NotAfter: order.NotAfter,
 		Wait: r.AnswerWait,
-	})
+	}
+	if order.AutoRenewal != nil {
+		firstRenewal(&issuance, order.AutoRenewal, r.Now())
+	}
+	issued, err := r.CA.Issue(ctx, issuance)
 	if err != nil {
 		return acme.Order{}, fmt.Errorf("issuing for order %s: %w", order.ID, err)
 	}
@@ -233,50 +265,6 @@ func notReady(order acme.Order) error {
 		return acme.NewProblem(acme.OrderNotReady, "the order is invalid, because it expired or one of its authorizations failed: create a new order")
 	}
 	return acme.NewProblem(acme.OrderNotReady, "the order is %s, not ready", order.Status)
-}
-
-// recheckCAA repeats the CAA check for each authorization whose last one may
-// no longer be relied on (Baseline Requirements §4.2.2.1).
-func (r *RA) recheckCAA(ctx context.Context, account acme.Account, order acme.Order) error {
-	var problems []*acme.Problem
-	fresh := make(map[acme.ID]acme.CAAEvidence)
-	for _, id := range order.Authorizations {
-		if r.Now().Sub(id.Time()) < va.CAALifetime {
-			continue // the check came after the authorization
-		}
-		authz, err := r.Store.Authorization(ctx, id)
-		if err != nil {
-			return fmt.Errorf("reading authorization %s: %w", id, err)
-		}
-		if authz.Identifier.Type() != acme.IdentifierDNS || authz.Attempt == nil {
-			continue
-		}
-		if caa := authz.Attempt.Evidence.CAA; caa != nil && r.Now().Sub(caa.CheckedAt) < va.CAALifetime {
-			continue
-		}
-		result, err := r.VA.CheckCAA(ctx, va.CAARequest{
-			Directory: account.Directory, Identifier: authz.Identifier, Wildcard: authz.Wildcard,
-			Method: authz.Attempt.Type, AccountURL: r.AccountURL(account.Directory, account.ID),
-		})
-		if err != nil {
-			return fmt.Errorf("checking CAA again for %s: %w", authz.Identifier, err)
-		}
-		if result.Problem != nil {
-			problems = append(problems, result.Problem.For(authz.Names()))
-			continue
-		}
-		fresh[id] = result.Evidence
-	}
-	if p := acme.Combine(problems); p != nil {
-		return p
-	}
-	if len(fresh) == 0 {
-		return nil
-	}
-	if err := r.Store.RecordCAA(ctx, fresh); err != nil {
-		return fmt.Errorf("storing CAA checks: %w", err)
-	}
-	return nil
 }
 
 // notYours is the answer to a request for a resource that does not exist or

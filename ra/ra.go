@@ -70,6 +70,16 @@ type Directory struct {
 	// ReuseAuthorizations lets new orders rely on authorizations that the
 	// account has already.
 	ReuseAuthorizations bool
+	// PreAuthorization lets clients authorize identifiers without an order
+	// (RFC 8555 §7.4.1).
+	PreAuthorization bool
+	// Subdomains lets one authorization cover the names below its own
+	// (RFC 9444).
+	Subdomains bool
+	// AutoRenewal lets clients order certificates that renew themselves
+	// (RFC 8739); nil: it doesn't.
+	AutoRenewal *AutoRenewalPolicy
+
 	// Retries is how often a validation that may heal is tried again inside
 	// one attempt (RFC 8555 §8.2); RetryWait is the wait before the first
 	// retry, doubled for each further one.

@@ -15,7 +15,7 @@ func TestSuggestRenewal(t *testing.T) {
 		lifetime, opens time.Duration
 	}{{90 * day, 60 * day}, {6 * day, 3 * day}, {47 * day, 47 * day / 3 * 2}} {
 		cert := acme.Certificate{NotBefore: issued, NotAfter: issued.Add(test.lifetime)}
-		w := SuggestRenewal(cert, issued)
+		w := SuggestRenewal(cert, nil, issued)
 		if want := issued.Add(test.opens).Truncate(time.Second); !w.Start.Equal(want) {
 			t.Errorf("%s: opens %s, want %s", test.lifetime, w.Start, want)
 		}
@@ -24,7 +24,7 @@ func TestSuggestRenewal(t *testing.T) {
 		}
 		cert.Revocation = &acme.Revocation{}
 		now := issued.Add(time.Hour)
-		if w := SuggestRenewal(cert, now); !w.End.Before(now) || !w.Start.Before(w.End) {
+		if w := SuggestRenewal(cert, nil, now); !w.End.Before(now) || !w.Start.Before(w.End) {
 			t.Errorf("%s: window %v of a revoked certificate is not past", test.lifetime, w)
 		}
 	}

@@ -29,6 +29,9 @@ func (r *RA) RevokeCertificate(ctx context.Context, req RevokeCertificate) error
 	if err != nil {
 		return err
 	}
+	if err := r.checkRevocable(ctx, cert); err != nil {
+		return err
+	}
 	by, err := r.mayRevoke(ctx, req, parsed, cert)
 	if err != nil {
 		return err
@@ -88,6 +91,22 @@ func (r *RA) issued(ctx context.Context, der []byte) (*x509.Certificate, acme.Ce
 		return nil, acme.Certificate{}, fmt.Errorf("reading certificate %s: %w", serial, err)
 	}
 	return parsed, cert, nil
+}
+
+// checkRevocable refuses to revoke a certificate that renews itself: it is
+// ended by canceling its order (RFC 8739 §3.1.3).
+func (r *RA) checkRevocable(ctx context.Context, cert acme.Certificate) error {
+	if !r.renewing() || cert.Order.IsZero() {
+		return nil
+	}
+	order, err := r.Store.Order(ctx, cert.Order)
+	if err != nil {
+		return fmt.Errorf("reading order %s: %w", cert.Order, err)
+	}
+	if order.AutoRenewal != nil {
+		return acme.NewProblem(acme.AutoRenewalRevocation, "certificates that renew themselves are not revoked; cancel their order")
+	}
+	return nil
 }
 
 // mayRevoke decides whether the sender may revoke the certificate, and says

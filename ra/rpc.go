@@ -105,6 +105,23 @@ func (s server) NewOrder(ctx context.Context, m *rapb.NewOrderRequest) (*rapb.Or
 	return encodeOrder(order), sa.EncodeError(err)
 }
 
+func (c client) CancelOrder(ctx context.Context, account, order acme.ID) (acme.Order, error) {
+	m, err := c.pb.CancelOrder(ctx, &rapb.CancelOrderRequest{Account: rpc.EncodeID(account), Order: rpc.EncodeID(order)})
+	return rpc.Answer(m, sa.DecodeError(err), decodeOrder)
+}
+
+func (s server) CancelOrder(ctx context.Context, m *rapb.CancelOrderRequest) (*rapb.OrderResponse, error) {
+	type request struct{ account, order acme.ID }
+	req, err := rpc.Request(m, func(d *rpc.Decoder, m *rapb.CancelOrderRequest) request {
+		return request{d.ID("account", m.Account), d.ID("order", m.Order)}
+	})
+	if err != nil {
+		return nil, err
+	}
+	order, err := s.impl.CancelOrder(ctx, req.account, req.order)
+	return encodeOrder(order), sa.EncodeError(err)
+}
+
 func (c client) FinalizeOrder(ctx context.Context, req FinalizeOrder) (acme.Order, error) {
 	m, err := c.pb.FinalizeOrder(ctx, encodeFinalizeOrder(req))
 	return rpc.Answer(m, sa.DecodeError(err), decodeOrder)
@@ -117,6 +134,23 @@ func (s server) FinalizeOrder(ctx context.Context, m *rapb.FinalizeOrderRequest)
 	}
 	order, err := s.impl.FinalizeOrder(ctx, req)
 	return encodeOrder(order), sa.EncodeError(err)
+}
+
+func (c client) NewAuthorization(ctx context.Context, req NewAuthorization) (acme.Authorization, bool, error) {
+	m, err := c.pb.NewAuthorization(ctx, encodeNewAuthorization(req))
+	authorization, err := rpc.Answer(m, sa.DecodeError(err), func(d *rpc.Decoder, m *rapb.NewAuthorizationResponse) acme.Authorization {
+		return d.Authorization("authorization", m.Authorization)
+	})
+	return authorization, err == nil && m.Created, err
+}
+
+func (s server) NewAuthorization(ctx context.Context, m *rapb.NewAuthorizationRequest) (*rapb.NewAuthorizationResponse, error) {
+	req, err := rpc.Request(m, decodeNewAuthorization)
+	if err != nil {
+		return nil, err
+	}
+	authorization, created, err := s.impl.NewAuthorization(ctx, req)
+	return &rapb.NewAuthorizationResponse{Authorization: rpc.EncodeAuthorization(authorization), Created: created}, sa.EncodeError(err)
 }
 
 func (c client) RespondToChallenge(ctx context.Context, req RespondToChallenge) (acme.Authorization, error) {

@@ -51,9 +51,19 @@ func (r recorded) NewOrder(_ context.Context, req NewOrder) (acme.Order, error) 
 	return r.order()
 }
 
+func (r recorded) CancelOrder(_ context.Context, account, order acme.ID) (acme.Order, error) {
+	r.Call("CancelOrder", account, order)
+	return r.order()
+}
+
 func (r recorded) FinalizeOrder(_ context.Context, req FinalizeOrder) (acme.Order, error) {
 	r.Call("FinalizeOrder", req)
 	return r.order()
+}
+
+func (r recorded) NewAuthorization(_ context.Context, req NewAuthorization) (acme.Authorization, bool, error) {
+	r.Call("NewAuthorization", req)
+	return rpctest.Result[acme.Authorization](r.Recorder, 0), rpctest.Result[bool](r.Recorder, 1), r.Err()
 }
 
 func (r recorded) RespondToChallenge(_ context.Context, req RespondToChallenge) (acme.Authorization, error) {

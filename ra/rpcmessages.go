@@ -94,14 +94,23 @@ func decodeChangeKey(d *rpc.Decoder, m *rapb.ChangeKeyRequest) ChangeKey {
 }
 
 func encodeNewOrder(r NewOrder) *rapb.NewOrderRequest {
-	return &rapb.NewOrderRequest{
+	m := &rapb.NewOrderRequest{
 		Account:     rpc.EncodeAccount(r.Account),
 		Identifiers: rpc.EncodeIdentifiers(r.Identifiers),
 		Profile:     r.Profile,
 		NotBefore:   rpc.EncodeTime(r.NotBefore),
 		NotAfter:    rpc.EncodeTime(r.NotAfter),
+		Replaces:    rpc.EncodeCertID(r.Replaces),
+		AutoRenewal: rpc.EncodeAutoRenewal(r.AutoRenewal),
 		Client:      rpc.EncodeAddr(r.Client),
 	}
+	for id, ancestor := range r.Ancestors {
+		m.Ancestors = append(m.Ancestors, &rapb.Ancestor{
+			Identifier: rpc.EncodeIdentifier(id),
+			Ancestor:   rpc.EncodeIdentifier(ancestor),
+		})
+	}
+	return m
 }
 
 func decodeNewOrder(d *rpc.Decoder, m *rapb.NewOrderRequest) NewOrder {
@@ -111,7 +120,46 @@ func decodeNewOrder(d *rpc.Decoder, m *rapb.NewOrderRequest) NewOrder {
 		Profile:     m.Profile,
 		NotBefore:   d.Time("not_before", m.NotBefore),
 		NotAfter:    d.Time("not_after", m.NotAfter),
+		Replaces:    d.OptionalCertID("replaces", m.Replaces),
+		Ancestors:   decodeAncestors(d, "ancestors", m.Ancestors),
+		AutoRenewal: d.OptionalAutoRenewal("auto_renewal", m.AutoRenewal),
 		Client:      d.OptionalAddr("client", m.Client),
+	}
+}
+
+func decodeAncestors(d *rpc.Decoder, field string, list []*rapb.Ancestor) map[acme.Identifier]acme.Identifier {
+	if len(list) == 0 {
+		return nil
+	}
+	ancestors := make(map[acme.Identifier]acme.Identifier, len(list))
+	rpc.DecodeList(d, field, list, func(d *rpc.Decoder, field string, m *rapb.Ancestor) struct{} {
+		return rpc.DecodeMessage(d, field, m, func(d *rpc.Decoder, m *rapb.Ancestor) struct{} {
+			id := d.Identifier("identifier", m.Identifier)
+			if _, twice := ancestors[id]; twice {
+				d.Fail("identifier", "it stands there twice")
+			}
+			ancestors[id] = d.Identifier("ancestor", m.Ancestor)
+			return struct{}{}
+		})
+	})
+	return ancestors
+}
+
+func encodeNewAuthorization(r NewAuthorization) *rapb.NewAuthorizationRequest {
+	return &rapb.NewAuthorizationRequest{
+		Account:    rpc.EncodeAccount(r.Account),
+		Identifier: rpc.EncodeIdentifier(r.Identifier),
+		Subdomains: r.Subdomains,
+		Client:     rpc.EncodeAddr(r.Client),
+	}
+}
+
+func decodeNewAuthorization(d *rpc.Decoder, m *rapb.NewAuthorizationRequest) NewAuthorization {
+	return NewAuthorization{
+		Account:    d.Account("account", m.Account),
+		Identifier: d.Identifier("identifier", m.Identifier),
+		Subdomains: m.Subdomains,
+		Client:     d.OptionalAddr("client", m.Client),
 	}
 }
 

@@ -163,6 +163,11 @@ func (r *RA) Run(ctx context.Context) error {
 		if err := r.claim(ctx); err != nil && ctx.Err() == nil {
 			r.Logger.LogAttrs(ctx, slog.LevelError, "claiming validations", slog.Any("error", err))
 		}
+		if r.renewing() {
+			if err := r.renew(ctx); err != nil && ctx.Err() == nil {
+				r.Logger.LogAttrs(ctx, slog.LevelError, "renewing certificates", slog.Any("error", err))
+			}
+		}
 		select {
 		case <-ctx.Done():
 			r.drain()
@@ -170,6 +175,16 @@ func (r *RA) Run(ctx context.Context) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+// renewing tells whether any directory has auto-renewal.
+func (r *RA) renewing() bool {
+	for _, d := range r.Directories {
+		if d.AutoRenewal != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // drain lets the tries under way end by themselves, each within its timeout.

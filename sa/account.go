@@ -90,6 +90,11 @@ func (d *DB) CreateAccount(ctx context.Context, account acme.Account) (stored ac
 			return fmt.Errorf("inserting account %s: %w", account.ID, err)
 		}
 		created = n == 1
+		if created && account.ExternalKeyID != "" {
+			if err := bindExternalKey(ctx, s, &account); err != nil {
+				return err
+			}
+		}
 		stored, err = d.account(ctx, s, selectAccountByKey, account.Directory, account.Key.Thumbprint())
 		return err
 	})

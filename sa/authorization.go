@@ -12,12 +12,15 @@ import (
 )
 
 const authorizationColumns = `id, account_id, identifier, status, expires, created_at, seed, offered,
-  attempt_type, attempt_started_at, attempt_response, key_thumbprint, tries, next_try, validated_at, error, evidence, caa`
+  attempt_type, attempt_started_at, attempt_response, key_thumbprint, tries, next_try, validated_at, error, evidence, caa, subdomains`
 
 const (
 	selectAuthorization = `SELECT ` + authorizationColumns + ` FROM authorizations WHERE id = $1`
 
-	insertAuthorization = `INSERT INTO authorizations (id, account_id, identifier, status, expires, created_at, seed, offered, tries) VALUES `
+	insertAuthorization = `INSERT INTO authorizations (id, account_id, identifier, status, expires, created_at, seed, offered, tries, subdomains) VALUES `
+
+	insertAuthorizationAlone = `INSERT INTO authorizations (id, account_id, identifier, status, expires, created_at, seed, offered, tries, subdomains)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10` + ofValidAccount
 
 	deactivateAuthorization = `UPDATE authorizations SET status = 'deactivated', next_try = NULL, lease_owner = NULL, lease_until = NULL
 WHERE id = $1 AND status IN ('pending', 'valid') AND expires > $2
@@ -26,12 +29,6 @@ RETURNING ` + authorizationColumns
 	recordCAA = `UPDATE authorizations SET caa = $2 WHERE id = $1 AND status = 'valid' AND expires > $3`
 
 	authorizationExists = `SELECT 1 FROM authorizations WHERE id = $1`
-
-	// reusableAuthorizations ends with the list of identifiers.
-	reusableAuthorizations = `SELECT ` + authorizationColumns + ` FROM authorizations
-WHERE account_id = $1
-  AND (status = 'valid' AND expires >= $2 AND validated_at >= $3 OR status = 'pending' AND attempt_type IS NULL AND expires >= $4)
-  AND identifier IN `
 )
 
 // authorizationRow is a row of authorizationColumns as it is read.
@@ -49,7 +46,7 @@ func (r *authorizationRow) dest() []any {
 		(*scanID)(&a.ID), (*scanID)(&a.Account), (*scanText)(&r.identifier), (*scanText)(&a.Status), (*scanTime)(&a.Expires), (*scanTime)(&a.CreatedAt),
 		(*scanBytes)(&r.seed), (*scanText)(&r.offered),
 		(*scanText)(&t.Type), (*scanTime)(&t.StartedAt), (*scanBytes)(&t.Response), (*scanText)(&t.KeyThumbprint), (*scanInt)(&t.Tries),
-		(*scanTime)(&t.NextTry), (*scanTime)(&t.Validated), (*scanText)(&r.problem), (*scanText)(&r.evidence), (*scanText)(&r.caa),
+		(*scanTime)(&t.NextTry), (*scanTime)(&t.Validated), (*scanText)(&r.problem), (*scanText)(&r.evidence), (*scanText)(&r.caa), (*scanBool)(&a.Subdomains),
 	}
 }
 
@@ -174,69 +171,36 @@ func (d *DB) Authorization(ctx context.Context, id acme.ID) (a acme.Authorizatio
 }
 
 func insertAuthorizations(ctx context.Context, s *session, list []acme.Authorization) error {
-	return insertRows(ctx, s, insertAuthorization, 9, len(list), func(args []any, i int) ([]any, error) {
-		a := &list[i]
-		if a.Attempt != nil {
-			return nil, fmt.Errorf("authorization %s was attempted before it was stored", a.ID)
-		}
-		if a.Subdomains {
-			return nil, fmt.Errorf("authorization %s is for subdomains, which this store does not keep", a.ID)
-		}
-		return append(args, a.ID[:], a.Account[:], a.Names().String(), string(a.Status), a.Expires.UnixMicro(), a.CreatedAt.UnixMicro(),
-			a.Seed[:], formatOffered(a.Offered), int64(0)), nil
+	return insertRows(ctx, s, insertAuthorization, 10, len(list), func(args []any, i int) ([]any, error) {
+		return appendAuthorization(args, &list[i])
 	})
 }
 
-// ReusableAuthorizations implements OrderStore.
-func (d *DB) ReusableAuthorizations(ctx context.Context, query ReuseQuery) ([]acme.Authorization, error) {
-	if len(query.Identifiers) == 0 {
-		return nil, nil
+// appendAuthorization appends the arguments of insertAuthorization.
+func appendAuthorization(args []any, a *acme.Authorization) ([]any, error) {
+	if a.Attempt != nil {
+		return nil, fmt.Errorf("authorization %s was attempted before it was stored", a.ID)
 	}
-	now := d.now()
-	validUntil, pendingUntil := query.ValidUntil.UnixMicro(), query.PendingUntil.UnixMicro()
-	// One that ends now has ended, whatever was asked for.
-	validUntil, pendingUntil = max(validUntil, now.UnixMicro()+1), max(pendingUntil, now.UnixMicro()+1)
-	if !query.Pending {
-		pendingUntil = never
-	}
-	args := make([]any, 0, 4+len(query.Identifiers))
-	args = append(args, query.Account[:], validUntil, query.ValidatedBy.UnixMicro(), pendingUntil)
-	for _, id := range query.Identifiers {
-		args = append(args, id.String())
-	}
-	statement := reusableAuthorizations + placeholders(5, len(query.Identifiers))
-	var found []acme.Authorization
-	err := d.read(ctx, opReusableAuthorizations, func(ctx context.Context, s *session) (err error) {
-		found, err = d.authorizations(ctx, s, statement, args)
-		return err
-	})
+	return append(args, a.ID[:], a.Account[:], a.Names().String(), string(a.Status), a.Expires.UnixMicro(), a.CreatedAt.UnixMicro(),
+		a.Seed[:], formatOffered(a.Offered), int64(0), boolValue(a.Subdomains)), nil
+}
+
+// CreateAuthorization implements OrderStore.
+func (d *DB) CreateAuthorization(ctx context.Context, a acme.Authorization) error {
+	args, err := appendAuthorization(nil, &a)
 	if err != nil {
-		return nil, fmt.Errorf("looking for authorizations of account %s: %w", query.Account, err)
+		return err
 	}
-	return bestOfEach(found), nil
-}
-
-// never is a time, in microseconds, after all others.
-const never = int64(1<<63 - 1)
-
-// bestOfEach keeps one authorization for each identifier: a valid one rather
-// than a pending one, then the one that lasts longest.
-func bestOfEach(found []acme.Authorization) []acme.Authorization {
-	place := make(map[acme.Identifier]int, len(found))
-	var best []acme.Authorization
-	for _, a := range found {
-		i, ok := place[a.Names()]
-		if !ok {
-			place[a.Names()] = len(best)
-			best = append(best, a)
-			continue
+	return d.write(ctx, opCreateAuthorization, func(ctx context.Context, s *session) error {
+		n, err := s.exec(ctx, insertAuthorizationAlone, args...)
+		if err != nil {
+			return fmt.Errorf("inserting authorization %s: %w", a.ID, err)
 		}
-		b := &best[i]
-		if a.Status == b.Status && a.Expires.After(b.Expires) || a.Status == acme.AuthorizationValid && b.Status != acme.AuthorizationValid {
-			*b = a
+		if n == 0 {
+			return ErrConflict
 		}
-	}
-	return best
+		return nil
+	})
 }
 
 // DeactivateAuthorization implements OrderStore.

@@ -23,20 +23,29 @@ WHERE certificates.serial = $1`
 	insertCertificate = `INSERT INTO certificates (serial, issuer, account_id, order_id, profile, crl_shard, not_before, not_after, recorded_at, lease_owner, lease_until, tbs)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
 
-	// finalizeOrder takes a ready order (orderStatus) to processing.
-	finalizeOrder = `UPDATE orders AS o SET certificate = $1
+	insertAutoRenewalCertificate = `INSERT INTO certificates (serial, issuer, account_id, order_id, profile, crl_shard, not_before, not_after, recorded_at, lease_owner, lease_until, tbs, auto_renewal)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1)`
+
+	finalizeOrder            = takeReadyOrder + ` AND o.auto_renewal IS NULL`
+	finalizeAutoRenewalOrder = takeReadyOrder + ` AND o.auto_renewal IS NOT NULL`
+
+	// takeReadyOrder takes a ready order (orderStatus) to processing.
+	takeReadyOrder = `UPDATE orders AS o SET certificate = $1
 WHERE id = $2 AND account_id = $4 AND certificate IS NULL AND error IS NULL AND expires > $3
   AND EXISTS (SELECT 1 FROM accounts WHERE accounts.id = $4 AND accounts.status = 'valid')
   AND EXISTS (SELECT 1 FROM order_authorizations x WHERE x.order_id = o.id)
   AND NOT EXISTS (SELECT 1 FROM order_authorizations x LEFT JOIN authorizations a ON a.id = x.authorization_id
     WHERE x.order_id = o.id AND (a.id IS NULL OR a.status <> 'valid' OR a.expires <= $3))`
 
-	completeIssuance = `UPDATE certificates SET der = $2, tbs = NULL, lease_owner = NULL, lease_until = NULL
+	completeIssuance            = storeSigned + ` AND auto_renewal IS NULL`
+	completeAutoRenewalIssuance = storeSigned + ` AND auto_renewal IS NOT NULL RETURNING order_id`
+
+	storeSigned = `UPDATE certificates SET der = $2, tbs = NULL, lease_owner = NULL, lease_until = NULL
 WHERE serial = $1 AND der IS NULL AND lease_until IS NOT NULL`
 
 	failIssuance = `UPDATE certificates SET lease_owner = NULL, lease_until = NULL
 WHERE serial = $1 AND der IS NULL AND lease_until IS NOT NULL
-RETURNING order_id`
+RETURNING order_id, auto_renewal`
 
 	failOrder = `UPDATE orders SET error = $2 WHERE id = $1 AND certificate = $3`
 
@@ -56,10 +65,10 @@ RETURNING ` + certificateColumns
 }
 
 // queries are the statements that the dialect has a word in.
-type queries struct{ claimValidations, claimIssuances string }
+type queries struct{ claimValidations, claimIssuances, claimRenewals string }
 
 func newQueries(d dialect) queries {
-	return queries{claimValidations: claimValidations(d), claimIssuances: claimIssuances(d)}
+	return queries{claimValidations: claimValidations(d), claimIssuances: claimIssuances(d), claimRenewals: claimRenewals(d)}
 }
 
 func certificateDest(c *acme.Certificate) []any {
@@ -99,10 +108,17 @@ func (d *DB) RecordIssuance(ctx context.Context, issuance Issuance) error {
 		return errors.New("recording an issuance: the certificate is signed already")
 	case c.Order.IsZero() != c.Account.IsZero():
 		return errors.New("recording an issuance: an order and its account go together")
+	case c.Order.IsZero() && len(issuance.AutoRenewalCSR) != 0:
+		return errors.New("recording an issuance: only an order renews its certificate")
+	}
+	finalize, insert := finalizeOrder, insertCertificate
+	autoRenewal := len(issuance.AutoRenewalCSR) != 0
+	if autoRenewal {
+		finalize, insert = finalizeAutoRenewalOrder, insertAutoRenewalCertificate
 	}
 	return d.write(ctx, opRecordIssuance, func(ctx context.Context, s *session) error {
 		if !c.Order.IsZero() {
-			n, err := s.exec(ctx, finalizeOrder, c.Serial.Bytes(), c.Order[:], d.micros(), c.Account[:])
+			n, err := s.exec(ctx, finalize, c.Serial.Bytes(), c.Order[:], d.micros(), c.Account[:])
 			if err != nil {
 				return fmt.Errorf("finalizing order %s: %w", c.Order, err)
 			}
@@ -110,16 +126,28 @@ func (d *DB) RecordIssuance(ctx context.Context, issuance Issuance) error {
 				return ErrConflict
 			}
 		}
-		_, err := s.exec(ctx, insertCertificate, c.Serial.Bytes(), c.Issuer[:], idValue(c.Account), idValue(c.Order), c.Profile, int64(c.CRLShard),
-			c.NotBefore.UnixMicro(), c.NotAfter.UnixMicro(), c.RecordedAt.UnixMicro(), issuance.Owner, issuance.LeaseUntil.UnixMicro(), bytesValue(c.TBS))
-		if err != nil && d.isUniqueViolation(err) {
-			return fmt.Errorf("recording certificate %s: the serial exists already", c.Serial)
+		if err := d.insertIssuance(ctx, s, insert, &issuance); err != nil {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("recording certificate %s: %w", c.Serial, err)
+		if autoRenewal {
+			return beginAutoRenewal(ctx, s, &issuance)
 		}
 		return nil
 	})
+}
+
+// insertIssuance stores the certificate of an issuance.
+func (d *DB) insertIssuance(ctx context.Context, s *session, insert string, issuance *Issuance) error {
+	c := &issuance.Certificate
+	_, err := s.exec(ctx, insert, c.Serial.Bytes(), c.Issuer[:], idValue(c.Account), idValue(c.Order), c.Profile, int64(c.CRLShard),
+		c.NotBefore.UnixMicro(), c.NotAfter.UnixMicro(), c.RecordedAt.UnixMicro(), issuance.Owner, issuance.LeaseUntil.UnixMicro(), bytesValue(c.TBS))
+	if err != nil && d.isUniqueViolation(err) {
+		return fmt.Errorf("recording certificate %s: the serial exists already", c.Serial)
+	}
+	if err != nil {
+		return fmt.Errorf("recording certificate %s: %w", c.Serial, err)
+	}
+	return nil
 }
 
 // ClaimIssuances implements CertificateStore.
@@ -165,13 +193,15 @@ func (d *DB) CompleteIssuance(ctx context.Context, serial acme.Serial, der []byt
 			return fmt.Errorf("storing certificate %s: %w", serial, err)
 		}
 		if n == 0 {
-			return d.conflictIfThere(ctx, s, ErrNotFound, certificateExists, serial.Bytes())
+			err := completeAutoRenewal(ctx, s, serial, der)
+			return d.conflictIfThere(ctx, s, err, certificateExists, serial.Bytes())
 		}
 		return nil
 	})
 }
 
-// FailIssuance implements CertificateStore.
+// FailIssuance implements CertificateStore. A renewal that fails does no harm to
+// its order, which names the certificate before.
 func (d *DB) FailIssuance(ctx context.Context, serial acme.Serial, problem *acme.Problem) error {
 	if problem == nil {
 		return errors.New("giving an issuance up: there is no problem")
@@ -182,7 +212,8 @@ func (d *DB) FailIssuance(ctx context.Context, serial acme.Serial, problem *acme
 	}
 	return d.write(ctx, opFailIssuance, func(ctx context.Context, s *session) error {
 		var order acme.ID
-		err := s.one(ctx, failIssuance, []any{serial.Bytes()}, (*scanID)(&order))
+		var autoRenewal bool
+		err := s.one(ctx, failIssuance, []any{serial.Bytes()}, (*scanID)(&order), (*scanBool)(&autoRenewal))
 		if errors.Is(err, sql.ErrNoRows) {
 			return d.conflictIfThere(ctx, s, ErrNotFound, certificateExists, serial.Bytes())
 		}
@@ -194,6 +225,9 @@ func (d *DB) FailIssuance(ctx context.Context, serial acme.Serial, problem *acme
 		}
 		if _, err := s.exec(ctx, failOrder, order[:], text, serial.Bytes()); err != nil {
 			return fmt.Errorf("failing order %s: %w", order, err)
+		}
+		if autoRenewal {
+			return d.failAutoRenewal(ctx, s, order, serial)
 		}
 		return nil
 	})

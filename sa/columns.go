@@ -41,6 +41,14 @@ func bytesValue(b []byte) any {
 	return b
 }
 
+// boolValue is 1 or 0: the columns are integers in both databases.
+func boolValue(b bool) any {
+	if b {
+		return int64(1)
+	}
+	return int64(0)
+}
+
 func idValue(id acme.ID) any {
 	if id.IsZero() {
 		return nil

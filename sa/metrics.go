@@ -44,6 +44,17 @@ const (
 	opBlockKey
 	opKeyBlocked
 	opLease
+	opCreateExternalKey
+	opExternalKey
+	opExternalKeys
+	opRevokeExternalKey
+	opCreateRenewalOrder
+	opRenewalOrder
+	opRenewalOrders
+	opCreateAuthorization
+	opCancelOrder
+	opClaimRenewals
+	opRecordRenewal
 	operations
 )
 
@@ -55,12 +66,15 @@ var operationNames = [operations]string{
 	"record_issuance", "claim_issuances", "complete_issuance", "fail_issuance",
 	"revoke", "revocations", "latest_revocation", "publish_crl", "put_issuer",
 	"block_key", "key_blocked", "lease",
+	"create_external_key", "external_key", "external_keys", "revoke_external_key",
+	"create_renewal_order", "renewal_order", "renewal_orders",
+	"create_authorization", "cancel_order", "claim_renewals", "record_renewal",
 }
 
 // short tells whether the operation reads few rows by their keys.
 func (op operation) short() bool {
 	switch op {
-	case opOrders, opIssuers, opCRL, opReusableAuthorizations, opRevocations:
+	case opOrders, opIssuers, opCRL, opReusableAuthorizations, opRevocations, opExternalKeys, opRenewalOrders:
 		return false
 	}
 	return true

@@ -15,7 +15,7 @@ const (
 	// selectOrder has one row for each authorization of the order, with what
 	// the status follows from.
 	selectOrder = `SELECT o.account_id, o.profile, o.identifiers, o.expires, o.created_at, o.not_before, o.not_after, o.replaces, o.error,
-  o.certificate, c.der IS NOT NULL, x.authorization_id, a.status, a.expires
+  o.certificate, o.auto_renewal, c.der IS NOT NULL, x.authorization_id, a.status, a.expires
 FROM orders o
 LEFT JOIN certificates c ON c.serial = o.certificate
 LEFT JOIN order_authorizations x ON x.order_id = o.id
@@ -35,7 +35,13 @@ ORDER BY o.id LIMIT $4`
   WHERE x.order_id = o.id AND (a.id IS NULL OR a.expires <= $3 OR a.status NOT IN ('pending', 'valid'))`
 
 	insertOrder = `INSERT INTO orders (id, account_id, profile, identifiers, expires, created_at, not_before, not_after, replaces)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE EXISTS (SELECT 1 FROM accounts WHERE id = $2 AND status = 'valid')`
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9` + ofValidAccount
+
+	insertAutoRenewalOrder = `INSERT INTO orders (id, account_id, profile, identifiers, expires, created_at, not_before, not_after, replaces, auto_renewal)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 1` + ofValidAccount
+
+	// ofValidAccount ends the SELECT of a row for account $2.
+	ofValidAccount = ` WHERE EXISTS (SELECT 1 FROM accounts WHERE id = $2 AND status = 'valid')`
 )
 
 // Order implements Reader.
@@ -52,7 +58,7 @@ func (d *DB) Order(ctx context.Context, id acme.ID) (acme.Order, error) {
 func readOrder(ctx context.Context, s *session, id acme.ID, now time.Time) (acme.Order, error) {
 	o := acme.Order{ID: id}
 	var identifiers, problem string
-	var signed bool
+	var signed, autoRenewal bool
 	var states authorizationStates
 	err := s.all(ctx, selectOrder, []any{id[:]}, func(rows *sql.Rows) error {
 		var authz acme.ID
@@ -60,7 +66,7 @@ func readOrder(ctx context.Context, s *session, id acme.ID, now time.Time) (acme
 		var expires time.Time
 		if err := rows.Scan((*scanID)(&o.Account), (*scanText)(&o.Profile), (*scanText)(&identifiers), (*scanTime)(&o.Expires),
 			(*scanTime)(&o.CreatedAt), (*scanTime)(&o.NotBefore), (*scanTime)(&o.NotAfter), (*scanText)(&o.Replaces), (*scanText)(&problem),
-			(*scanSerial)(&o.Certificate), (*scanBool)(&signed), (*scanID)(&authz), (*scanText)(&status), (*scanTime)(&expires)); err != nil {
+			(*scanSerial)(&o.Certificate), (*scanBool)(&autoRenewal), (*scanBool)(&signed), (*scanID)(&authz), (*scanText)(&status), (*scanTime)(&expires)); err != nil {
 			return err
 		}
 		o.Authorizations = append(o.Authorizations, authz)
@@ -80,6 +86,11 @@ func readOrder(ctx context.Context, s *session, id acme.ID, now time.Time) (acme
 		return acme.Order{}, fmt.Errorf("reading the error of order %s: %w", id, err)
 	}
 	o.Status = orderStatus(o, signed, states, now)
+	if autoRenewal {
+		if err := readAutoRenewal(ctx, s, &o); err != nil {
+			return acme.Order{}, err
+		}
+	}
 	if o.Status == acme.OrderInvalid {
 		o.Certificate = acme.Serial{} // it was given up
 	}
@@ -146,9 +157,6 @@ func (d *DB) CreateOrder(ctx context.Context, order NewOrder) error {
 	if len(o.Authorizations) == 0 {
 		return errors.New("creating an order: it has no authorizations")
 	}
-	if o.AutoRenewal != nil {
-		return errors.New("creating an order: this store keeps no auto-renewal orders")
-	}
 	identifiers, err := json.Marshal(o.Identifiers)
 	if err != nil {
 		return fmt.Errorf("writing identifiers as JSON: %w", err)
@@ -157,17 +165,34 @@ func (d *DB) CreateOrder(ctx context.Context, order NewOrder) error {
 	if len(o.Authorizations)-len(reused) != len(order.Authorizations) {
 		return errors.New("creating an order: it does not name each of its new authorizations once")
 	}
+	insert := insertOrder
+	if o.AutoRenewal != nil {
+		if err := checkAutoRenewal(o.AutoRenewal); err != nil {
+			return fmt.Errorf("creating an order: %w", err)
+		}
+		insert = insertAutoRenewalOrder
+	}
 	return d.write(ctx, opCreateOrder, func(ctx context.Context, s *session) error {
 		if err := d.checkUsable(ctx, s, o.Account, reused); err != nil {
 			return err
 		}
-		n, err := s.exec(ctx, insertOrder, o.ID[:], o.Account[:], o.Profile, string(identifiers), o.Expires.UnixMicro(), o.CreatedAt.UnixMicro(),
+		n, err := s.exec(ctx, insert, o.ID[:], o.Account[:], o.Profile, string(identifiers), o.Expires.UnixMicro(), o.CreatedAt.UnixMicro(),
 			timeValue(o.NotBefore), timeValue(o.NotAfter), textValue(o.Replaces))
 		if err != nil {
 			return fmt.Errorf("inserting order %s: %w", o.ID, err)
 		}
 		if n == 0 {
 			return ErrConflict
+		}
+		if o.Replaces != "" {
+			if err := d.replace(ctx, s, o); err != nil {
+				return err
+			}
+		}
+		if o.AutoRenewal != nil {
+			if err := insertAutoRenewal(ctx, s, o); err != nil {
+				return err
+			}
 		}
 		if err := insertAuthorizations(ctx, s, order.Authorizations); err != nil {
 			return fmt.Errorf("inserting the authorizations of order %s: %w", o.ID, err)

@@ -72,6 +72,11 @@ func (r recorded) CRL(_ context.Context, issuer acme.IssuerID, shard int) (sa.CR
 	return rpctest.Result[sa.CRL](r.Recorder, 0), r.Err()
 }
 
+func (r recorded) RenewalOrder(_ context.Context, cert acme.Certificate) (sa.RenewalOrder, error) {
+	r.Call("RenewalOrder", cert)
+	return rpctest.Result[sa.RenewalOrder](r.Recorder, 0), r.Err()
+}
+
 func (r recorded) Ping(_ context.Context) error {
 	r.Call("Ping")
 	return r.Err()
@@ -100,6 +105,11 @@ func (r recorded) CreateOrder(_ context.Context, order sa.NewOrder) error {
 func (r recorded) ReusableAuthorizations(_ context.Context, query sa.ReuseQuery) ([]acme.Authorization, error) {
 	r.Call("ReusableAuthorizations", query)
 	return rpctest.Result[[]acme.Authorization](r.Recorder, 0), r.Err()
+}
+
+func (r recorded) CreateAuthorization(_ context.Context, authorization acme.Authorization) error {
+	r.Call("CreateAuthorization", authorization)
+	return r.Err()
 }
 
 func (r recorded) DeactivateAuthorization(_ context.Context, id acme.ID) (acme.Authorization, error) {
@@ -192,6 +202,51 @@ func (r recorded) Lease(_ context.Context, lease sa.Lease) (bool, error) {
 	return rpctest.Result[bool](r.Recorder, 0), r.Err()
 }
 
+func (r recorded) CreateExternalKey(_ context.Context, key sa.ExternalKey) error {
+	r.Call("CreateExternalKey", key)
+	return r.Err()
+}
+
+func (r recorded) ExternalKey(_ context.Context, directory, id string) (sa.ExternalKey, error) {
+	r.Call("ExternalKey", directory, id)
+	return rpctest.Result[sa.ExternalKey](r.Recorder, 0), r.Err()
+}
+
+func (r recorded) ExternalKeys(_ context.Context, directory string) ([]sa.ExternalKey, error) {
+	r.Call("ExternalKeys", directory)
+	return rpctest.Result[[]sa.ExternalKey](r.Recorder, 0), r.Err()
+}
+
+func (r recorded) RevokeExternalKey(_ context.Context, directory, id string, at time.Time) error {
+	r.Call("RevokeExternalKey", directory, id, at)
+	return r.Err()
+}
+
+func (r recorded) CreateRenewalOrder(_ context.Context, order sa.RenewalOrder) error {
+	r.Call("CreateRenewalOrder", order)
+	return r.Err()
+}
+
+func (r recorded) RenewalOrders(_ context.Context) ([]sa.RenewalOrder, error) {
+	r.Call("RenewalOrders")
+	return rpctest.Result[[]sa.RenewalOrder](r.Recorder, 0), r.Err()
+}
+
+func (r recorded) CancelOrder(_ context.Context, order acme.ID, at time.Time) (acme.Order, error) {
+	r.Call("CancelOrder", order, at)
+	return rpctest.Result[acme.Order](r.Recorder, 0), r.Err()
+}
+
+func (r recorded) ClaimRenewals(_ context.Context, claim sa.Claim) ([]acme.Order, error) {
+	r.Call("ClaimRenewals", claim)
+	return rpctest.Result[[]acme.Order](r.Recorder, 0), r.Err()
+}
+
+func (r recorded) RecordRenewal(_ context.Context, issuance sa.Issuance) error {
+	r.Call("RecordRenewal", issuance)
+	return r.Err()
+}
+
 func TestRPC(t *testing.T) {
 	t.Parallel()
 	recorder := &rpctest.Recorder{}
@@ -226,7 +281,8 @@ func TestRPCRefusesMissingFields(t *testing.T) {
 	})
 	client := reflect.ValueOf(sapb.NewStorageAuthorityClient(conn))
 	// These methods' requests have only fields that may be empty.
-	lenient := []string{"Issuers", "Ping", "AccountByKey", "ClaimValidations", "ClaimIssuances", "RecordCAA", "Lease"}
+	lenient := []string{"Issuers", "Ping", "AccountByKey", "ClaimValidations", "ClaimIssuances", "RecordCAA", "Lease",
+		"ExternalKey", "ExternalKeys", "RevokeExternalKey", "RenewalOrders", "ClaimRenewals"}
 	for i := range client.NumMethod() {
 		method := client.Type().Method(i)
 		if slices.Contains(lenient, method.Name) {
@@ -253,19 +309,19 @@ func TestRPCGrants(t *testing.T) {
 	reader := methodsOf(reflect.TypeFor[sa.Reader]())
 	for client, want := range map[rpc.Role][]string{
 		rpc.RoleWFE: reader,
-		rpc.RoleCA:  slices.Concat(reader, methodsOf(reflect.TypeFor[sa.CertificateStore]())),
+		rpc.RoleCA:  slices.Concat(reader, methodsOf(reflect.TypeFor[sa.CertificateStore]()), []string{"RecordRenewal"}),
 	} {
 		if got := slices.Sorted(slices.Values(grants[client.Name()])); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
 			t.Errorf("%s may call %v, want %v", client, got, want)
 		}
 	}
 	all := slices.Concat(reader, methodsOf(reflect.TypeFor[sa.AccountStore]()), methodsOf(reflect.TypeFor[sa.OrderStore]()))
-	for _, method := range all {
+	for _, method := range append(all, "ExternalKey", "CancelOrder", "ClaimRenewals") {
 		if !slices.Contains(grants[rpc.RoleRA.Name()], method) {
 			t.Errorf("ra may not call %s", method)
 		}
 	}
-	for _, method := range []string{"RecordIssuance", "CompleteIssuance", "PublishCRL", "PutIssuer"} {
+	for _, method := range []string{"RecordIssuance", "CompleteIssuance", "PublishCRL", "PutIssuer", "RecordRenewal", "CreateExternalKey", "RevokeExternalKey", "CreateRenewalOrder"} {
 		if slices.Contains(grants[rpc.RoleRA.Name()], method) {
 			t.Errorf("ra may call %s", method)
 		}

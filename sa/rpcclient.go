@@ -21,9 +21,7 @@ func (c client) AccountByKey(ctx context.Context, directory, thumbprint string) 
 
 func (c client) Order(ctx context.Context, id acme.ID) (acme.Order, error) {
 	m, err := c.pb.Order(ctx, &sapb.OrderRequest{Id: rpc.EncodeID(id)})
-	return rpc.Answer(m, DecodeError(err), func(d *rpc.Decoder, m *sapb.OrderResponse) acme.Order {
-		return d.Order("order", m.Order)
-	})
+	return rpc.Answer(m, DecodeError(err), decodeOrder)
 }
 
 func (c client) Orders(ctx context.Context, page OrderPage) ([]acme.ID, error) {
@@ -66,6 +64,13 @@ func (c client) CRL(ctx context.Context, issuer acme.IssuerID, number int) (CRL,
 	})
 }
 
+func (c client) RenewalOrder(ctx context.Context, cert acme.Certificate) (RenewalOrder, error) {
+	m, err := c.pb.RenewalOrder(ctx, &sapb.RenewalOrderRequest{Certificate: rpc.EncodeCertificate(cert)})
+	return rpc.Answer(m, DecodeError(err), func(d *rpc.Decoder, m *sapb.RenewalOrderResponse) RenewalOrder {
+		return rpc.DecodeMessage(d, "order", m.Order, decodeRenewalOrder)
+	})
+}
+
 func (c client) Ping(ctx context.Context) error {
 	_, err := c.pb.Ping(ctx, &sapb.PingRequest{})
 	return DecodeError(err)
@@ -97,6 +102,11 @@ func (c client) CreateOrder(ctx context.Context, order NewOrder) error {
 func (c client) ReusableAuthorizations(ctx context.Context, query ReuseQuery) ([]acme.Authorization, error) {
 	m, err := c.pb.ReusableAuthorizations(ctx, encodeReuseQuery(query))
 	return rpc.Answer(m, DecodeError(err), decodeAuthorizations)
+}
+
+func (c client) CreateAuthorization(ctx context.Context, authorization acme.Authorization) error {
+	_, err := c.pb.CreateAuthorization(ctx, &sapb.CreateAuthorizationRequest{Authorization: rpc.EncodeAuthorization(authorization)})
+	return DecodeError(err)
 }
 
 func (c client) DeactivateAuthorization(ctx context.Context, id acme.ID) (acme.Authorization, error) {
@@ -200,6 +210,63 @@ func (c client) Lease(ctx context.Context, lease Lease) (bool, error) {
 	return rpc.Answer(m, DecodeError(err), func(_ *rpc.Decoder, m *sapb.LeaseResponse) bool {
 		return m.Held
 	})
+}
+
+func (c client) CreateExternalKey(ctx context.Context, key ExternalKey) error {
+	_, err := c.pb.CreateExternalKey(ctx, &sapb.CreateExternalKeyRequest{Key: encodeExternalKey(key)})
+	return DecodeError(err)
+}
+
+func (c client) ExternalKey(ctx context.Context, directory, id string) (ExternalKey, error) {
+	m, err := c.pb.ExternalKey(ctx, &sapb.ExternalKeyRequest{Directory: directory, Id: id})
+	return rpc.Answer(m, DecodeError(err), func(d *rpc.Decoder, m *sapb.ExternalKeyResponse) ExternalKey {
+		return rpc.DecodeMessage(d, "key", m.Key, decodeExternalKey)
+	})
+}
+
+func (c client) ExternalKeys(ctx context.Context, directory string) ([]ExternalKey, error) {
+	m, err := c.pb.ExternalKeys(ctx, &sapb.ExternalKeysRequest{Directory: directory})
+	return rpc.Answer(m, DecodeError(err), func(d *rpc.Decoder, m *sapb.ExternalKeysResponse) []ExternalKey {
+		return rpc.DecodeList(d, "keys", m.Keys, func(d *rpc.Decoder, field string, m *sapb.ExternalKey) ExternalKey {
+			return rpc.DecodeMessage(d, field, m, decodeExternalKey)
+		})
+	})
+}
+
+func (c client) RevokeExternalKey(ctx context.Context, directory, id string, at time.Time) error {
+	_, err := c.pb.RevokeExternalKey(ctx, &sapb.RevokeExternalKeyRequest{Directory: directory, Id: id, At: rpc.EncodeTime(at)})
+	return DecodeError(err)
+}
+
+func (c client) CreateRenewalOrder(ctx context.Context, order RenewalOrder) error {
+	_, err := c.pb.CreateRenewalOrder(ctx, &sapb.CreateRenewalOrderRequest{Order: encodeRenewalOrder(order)})
+	return DecodeError(err)
+}
+
+func (c client) RenewalOrders(ctx context.Context) ([]RenewalOrder, error) {
+	m, err := c.pb.RenewalOrders(ctx, &sapb.RenewalOrdersRequest{})
+	return rpc.Answer(m, DecodeError(err), func(d *rpc.Decoder, m *sapb.RenewalOrdersResponse) []RenewalOrder {
+		return rpc.DecodeList(d, "orders", m.Orders, func(d *rpc.Decoder, field string, m *sapb.RenewalOrder) RenewalOrder {
+			return rpc.DecodeMessage(d, field, m, decodeRenewalOrder)
+		})
+	})
+}
+
+func (c client) CancelOrder(ctx context.Context, order acme.ID, at time.Time) (acme.Order, error) {
+	m, err := c.pb.CancelOrder(ctx, &sapb.CancelOrderRequest{Id: rpc.EncodeID(order), At: rpc.EncodeTime(at)})
+	return rpc.Answer(m, DecodeError(err), decodeOrder)
+}
+
+func (c client) ClaimRenewals(ctx context.Context, claim Claim) ([]acme.Order, error) {
+	m, err := c.pb.ClaimRenewals(ctx, encodeClaim(claim))
+	return rpc.Answer(m, DecodeError(err), func(d *rpc.Decoder, m *sapb.OrdersClaimedResponse) []acme.Order {
+		return rpc.DecodeList(d, "orders", m.Orders, (*rpc.Decoder).Order)
+	})
+}
+
+func (c client) RecordRenewal(ctx context.Context, issuance Issuance) error {
+	_, err := c.pb.RecordRenewal(ctx, encodeIssuance(issuance))
+	return DecodeError(err)
 }
 
 // Close closes the connection.

@@ -210,21 +210,25 @@ func decodeCAA(d *rpc.Decoder, m *sapb.RecordCAARequest) map[acme.ID]acme.CAAEvi
 
 func encodeIssuance(i Issuance) *sapb.RecordIssuanceRequest {
 	return &sapb.RecordIssuanceRequest{
-		Certificate:    rpc.EncodeCertificate(i.Certificate),
-		Owner:          i.Owner,
-		LeaseUntil:     rpc.EncodeTime(i.LeaseUntil),
+		Certificate: rpc.EncodeCertificate(i.Certificate),
+		Owner:       i.Owner,
+		LeaseUntil:  rpc.EncodeTime(i.LeaseUntil),
+
 		AutoRenewalCsr: i.AutoRenewalCSR,
 		NextRenewal:    rpc.EncodeTime(i.NextRenewal),
+		RenewalOwner:   i.RenewalOwner,
 	}
 }
 
 func decodeIssuance(d *rpc.Decoder, m *sapb.RecordIssuanceRequest) Issuance {
 	return Issuance{
-		Certificate:    d.Certificate("certificate", m.Certificate),
-		Owner:          m.Owner,
-		LeaseUntil:     d.Time("lease_until", m.LeaseUntil),
+		Certificate: d.Certificate("certificate", m.Certificate),
+		Owner:       m.Owner,
+		LeaseUntil:  d.Time("lease_until", m.LeaseUntil),
+
 		AutoRenewalCSR: m.AutoRenewalCsr,
 		NextRenewal:    d.Time("next_renewal", m.NextRenewal),
+		RenewalOwner:   m.RenewalOwner,
 	}
 }
 
@@ -296,7 +300,65 @@ func decodeLease(d *rpc.Decoder, m *sapb.LeaseRequest) Lease {
 	return Lease{Name: m.Name, Owner: m.Owner, Until: d.Time("until", m.Until)}
 }
 
+func encodeExternalKey(k ExternalKey) *sapb.ExternalKey {
+	return &sapb.ExternalKey{
+		Id:        k.ID,
+		Directory: k.Directory,
+		Comment:   rpc.EncodeText(k.Comment),
+		Mac:       k.MAC,
+		Reusable:  k.Reusable,
+		CreatedAt: rpc.EncodeTime(k.CreatedAt),
+		RevokedAt: rpc.EncodeTime(k.RevokedAt),
+		Account:   rpc.EncodeOptionalID(k.Account),
+	}
+}
+
+func decodeExternalKey(d *rpc.Decoder, m *sapb.ExternalKey) ExternalKey {
+	return ExternalKey{
+		ID:        m.Id,
+		Directory: m.Directory,
+		Comment:   m.Comment,
+		MAC:       m.Mac,
+		Reusable:  m.Reusable,
+		CreatedAt: d.Time("created_at", m.CreatedAt),
+		RevokedAt: d.Time("revoked_at", m.RevokedAt),
+		Account:   d.OptionalID("account", m.Account),
+	}
+}
+
+func encodeRenewalOrder(o RenewalOrder) *sapb.RenewalOrder {
+	return &sapb.RenewalOrder{
+		Id:             rpc.EncodeID(o.ID),
+		Serial:         o.Serial.Bytes(),
+		IssuedFrom:     rpc.EncodeTime(o.IssuedFrom),
+		IssuedBefore:   rpc.EncodeTime(o.IssuedBefore),
+		Start:          rpc.EncodeTime(o.Start),
+		End:            rpc.EncodeTime(o.End),
+		ExplanationUrl: o.ExplanationURL,
+		CreatedAt:      rpc.EncodeTime(o.CreatedAt),
+		By:             rpc.EncodeText(o.By),
+	}
+}
+
+func decodeRenewalOrder(d *rpc.Decoder, m *sapb.RenewalOrder) RenewalOrder {
+	return RenewalOrder{
+		ID:             d.ID("id", m.Id),
+		Serial:         d.OptionalSerial("serial", m.Serial),
+		IssuedFrom:     d.Time("issued_from", m.IssuedFrom),
+		IssuedBefore:   d.Time("issued_before", m.IssuedBefore),
+		Start:          d.Time("start", m.Start),
+		End:            d.Time("end", m.End),
+		ExplanationURL: m.ExplanationUrl,
+		CreatedAt:      d.Time("created_at", m.CreatedAt),
+		By:             m.By,
+	}
+}
+
 // The answers that several methods have.
+
+func decodeOrder(d *rpc.Decoder, m *sapb.OrderResponse) acme.Order {
+	return d.Order("order", m.Order)
+}
 
 func encodeAccount(a acme.Account) *sapb.AccountResponse {
 	return &sapb.AccountResponse{Account: rpc.EncodeAccount(a)}

@@ -2,6 +2,7 @@ package sa
 
 import (
 	"context"
+	"time"
 
 	"github.com/cairn-ca/cairn/internal/acme"
 	"github.com/cairn-ca/cairn/internal/rpc"
@@ -93,6 +94,17 @@ func (s server) CRL(ctx context.Context, m *sapb.CRLRequest) (*sapb.CRLResponse,
 	return &sapb.CRLResponse{Crl: encodeCRL(result)}, EncodeError(err)
 }
 
+func (s server) RenewalOrder(ctx context.Context, m *sapb.RenewalOrderRequest) (*sapb.RenewalOrderResponse, error) {
+	req, err := rpc.Request(m, func(d *rpc.Decoder, m *sapb.RenewalOrderRequest) acme.Certificate {
+		return d.Certificate("certificate", m.Certificate)
+	})
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.impl.RenewalOrder(ctx, req)
+	return &sapb.RenewalOrderResponse{Order: encodeRenewalOrder(result)}, EncodeError(err)
+}
+
 func (s server) Ping(ctx context.Context, _ *sapb.PingRequest) (*sapb.PingResponse, error) {
 	return &sapb.PingResponse{}, EncodeError(s.impl.Ping(ctx))
 }
@@ -141,6 +153,16 @@ func (s server) ReusableAuthorizations(ctx context.Context, m *sapb.ReusableAuth
 	}
 	result, err := s.impl.ReusableAuthorizations(ctx, req)
 	return encodeAuthorizations(result), EncodeError(err)
+}
+
+func (s server) CreateAuthorization(ctx context.Context, m *sapb.CreateAuthorizationRequest) (*sapb.CreateAuthorizationResponse, error) {
+	req, err := rpc.Request(m, func(d *rpc.Decoder, m *sapb.CreateAuthorizationRequest) acme.Authorization {
+		return d.Authorization("authorization", m.Authorization)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &sapb.CreateAuthorizationResponse{}, EncodeError(s.impl.CreateAuthorization(ctx, req))
 }
 
 func (s server) DeactivateAuthorization(ctx context.Context, m *sapb.DeactivateAuthorizationRequest) (*sapb.AuthorizationResponse, error) {
@@ -314,4 +336,81 @@ func (s server) Lease(ctx context.Context, m *sapb.LeaseRequest) (*sapb.LeaseRes
 	}
 	result, err := s.impl.Lease(ctx, req)
 	return &sapb.LeaseResponse{Held: result}, EncodeError(err)
+}
+
+func (s server) CreateExternalKey(ctx context.Context, m *sapb.CreateExternalKeyRequest) (*sapb.CreateExternalKeyResponse, error) {
+	req, err := rpc.Request(m, func(d *rpc.Decoder, m *sapb.CreateExternalKeyRequest) ExternalKey {
+		return rpc.DecodeMessage(d, "key", m.Key, decodeExternalKey)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &sapb.CreateExternalKeyResponse{}, EncodeError(s.impl.CreateExternalKey(ctx, req))
+}
+
+func (s server) ExternalKey(ctx context.Context, m *sapb.ExternalKeyRequest) (*sapb.ExternalKeyResponse, error) {
+	result, err := s.impl.ExternalKey(ctx, m.Directory, m.Id)
+	return &sapb.ExternalKeyResponse{Key: encodeExternalKey(result)}, EncodeError(err)
+}
+
+func (s server) ExternalKeys(ctx context.Context, m *sapb.ExternalKeysRequest) (*sapb.ExternalKeysResponse, error) {
+	result, err := s.impl.ExternalKeys(ctx, m.Directory)
+	return &sapb.ExternalKeysResponse{Keys: rpc.EncodeList(result, encodeExternalKey)}, EncodeError(err)
+}
+
+func (s server) RevokeExternalKey(ctx context.Context, m *sapb.RevokeExternalKeyRequest) (*sapb.RevokeExternalKeyResponse, error) {
+	at, err := rpc.Request(m, func(d *rpc.Decoder, m *sapb.RevokeExternalKeyRequest) time.Time {
+		return d.Time("at", m.At)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &sapb.RevokeExternalKeyResponse{}, EncodeError(s.impl.RevokeExternalKey(ctx, m.Directory, m.Id, at))
+}
+
+func (s server) CreateRenewalOrder(ctx context.Context, m *sapb.CreateRenewalOrderRequest) (*sapb.CreateRenewalOrderResponse, error) {
+	req, err := rpc.Request(m, func(d *rpc.Decoder, m *sapb.CreateRenewalOrderRequest) RenewalOrder {
+		return rpc.DecodeMessage(d, "order", m.Order, decodeRenewalOrder)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &sapb.CreateRenewalOrderResponse{}, EncodeError(s.impl.CreateRenewalOrder(ctx, req))
+}
+
+func (s server) RenewalOrders(ctx context.Context, _ *sapb.RenewalOrdersRequest) (*sapb.RenewalOrdersResponse, error) {
+	result, err := s.impl.RenewalOrders(ctx)
+	return &sapb.RenewalOrdersResponse{Orders: rpc.EncodeList(result, encodeRenewalOrder)}, EncodeError(err)
+}
+
+func (s server) CancelOrder(ctx context.Context, m *sapb.CancelOrderRequest) (*sapb.OrderResponse, error) {
+	type request struct {
+		order acme.ID
+		at    time.Time
+	}
+	req, err := rpc.Request(m, func(d *rpc.Decoder, m *sapb.CancelOrderRequest) request {
+		return request{d.ID("id", m.Id), d.Time("at", m.At)}
+	})
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.impl.CancelOrder(ctx, req.order, req.at)
+	return &sapb.OrderResponse{Order: rpc.EncodeOrder(result)}, EncodeError(err)
+}
+
+func (s server) ClaimRenewals(ctx context.Context, m *sapb.ClaimRequest) (*sapb.OrdersClaimedResponse, error) {
+	req, err := rpc.Request(m, decodeClaim)
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.impl.ClaimRenewals(ctx, req)
+	return &sapb.OrdersClaimedResponse{Orders: rpc.EncodeList(result, rpc.EncodeOrder)}, EncodeError(err)
+}
+
+func (s server) RecordRenewal(ctx context.Context, m *sapb.RecordIssuanceRequest) (*sapb.RecordIssuanceResponse, error) {
+	req, err := rpc.Request(m, decodeIssuance)
+	if err != nil {
+		return nil, err
+	}
+	return &sapb.RecordIssuanceResponse{}, EncodeError(s.impl.RecordRenewal(ctx, req))
 }

@@ -57,6 +57,7 @@ type Reader interface {
 	Issuers(ctx context.Context) ([]acme.Issuer, error)
 	// CRL returns the newest published CRL of a shard.
 	CRL(ctx context.Context, issuer acme.IssuerID, shard int) (CRL, error)
+	RenewalReader
 	// Ping tells whether the store answers.
 	Ping(ctx context.Context) error
 }
@@ -67,6 +68,9 @@ type Store interface {
 	AccountStore
 	OrderStore
 	CertificateStore
+	ExternalKeyStore
+	RenewalStore
+	AutoRenewalStore
 	Close() error
 }
 
@@ -74,7 +78,10 @@ type Store interface {
 type AccountStore interface {
 	// CreateAccount stores a new account. When the directory has an account
 	// with that key already, in whatever state, nothing changes and that
-	// account is returned with created false.
+	// account is returned with created false. An account with an
+	// ExternalKeyID uses that key in the same transaction: ErrConflict when it
+	// does not exist in the directory, is revoked, or is not reusable and was
+	// used before.
 	CreateAccount(ctx context.Context, account acme.Account) (stored acme.Account, created bool, err error)
 	// UpdateAccount changes a valid account; ErrConflict if it is not valid.
 	UpdateAccount(ctx context.Context, change AccountChange) (acme.Account, error)
@@ -88,14 +95,22 @@ type AccountStore interface {
 type OrderStore interface {
 	// CreateOrder stores an order and the authorizations made for it, in one
 	// transaction. ErrConflict when the account is not valid, or when an
-	// authorization that the order reuses is no longer usable.
+	// authorization that the order reuses is no longer usable. An order that
+	// replaces a certificate (Order.Replaces) gets a ReplacedError when
+	// another order does already and is not invalid.
 	CreateOrder(ctx context.Context, order NewOrder) error
 	// ReusableAuthorizations finds, for each identifier (a wildcard asks for
 	// a wildcard's authorization), the account's authorization that is valid
 	// until ValidUntil at least; failing that, with Pending, one that is
-	// pending, unattempted and does not expire before PendingUntil. At most
-	// one an identifier.
+	// pending, unattempted and does not expire before PendingUntil. A DNS name
+	// or wildcard may also be covered by an authorization with Subdomains for
+	// the name or one of its ancestors, valid rather than pending, the nearest
+	// first; an exact one comes before these. Each authorization is returned
+	// once.
 	ReusableAuthorizations(ctx context.Context, query ReuseQuery) ([]acme.Authorization, error)
+	// CreateAuthorization stores an authorization that belongs to no order
+	// yet (RFC 8555 §7.4.1). ErrConflict when the account is not valid.
+	CreateAuthorization(ctx context.Context, authorization acme.Authorization) error
 	// DeactivateAuthorization ends a pending or valid authorization;
 	// ErrConflict when it is neither.
 	DeactivateAuthorization(ctx context.Context, id acme.ID) (acme.Authorization, error)
@@ -255,6 +270,8 @@ type Issuance struct {
 	// never).
 	AutoRenewalCSR []byte
 	NextRenewal    time.Time
+	// RenewalOwner holds the lease of ClaimRenewals, for RecordRenewal.
+	RenewalOwner string
 }
 
 // RevocationPage asks for a page of a shard's revocations.

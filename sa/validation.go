@@ -28,7 +28,7 @@ RETURNING ` + authorizationColumns
 SET status = $4, expires = coalesce($5, expires), validated_at = $6, error = $7, evidence = $8, caa = $9,
   tries = tries + 1, next_try = NULL, lease_owner = NULL, lease_until = NULL` + leasedTo + `
 RETURNING id, account_id, identifier, status, expires, created_at, seed, offered,
-  attempt_type, attempt_started_at, attempt_response, key_thumbprint, tries, next_try, validated_at, NULL, NULL, NULL`
+  attempt_type, attempt_started_at, attempt_response, key_thumbprint, tries, next_try, validated_at, NULL, NULL, NULL, subdomains`
 
 	validationDue = `SELECT 1 FROM authorizations WHERE lease_until <= $1 LIMIT 1`
 )

@@ -15,6 +15,7 @@ type authorizationDocument struct {
 	Expires    string                   `json:"expires"`
 	Challenges []challengeDocument      `json:"challenges"`
 	Wildcard   bool                     `json:"wildcard,omitempty"`
+	Subdomains bool                     `json:"subdomainAuthAllowed,omitempty"` // RFC 9444 §4.1
 }
 
 func newAuthorizationDocument(dir *directory, authz acme.Authorization) authorizationDocument {
@@ -24,6 +25,7 @@ func newAuthorizationDocument(dir *directory, authz acme.Authorization) authoriz
 		Expires:    timestamp(authz.Expires),
 		Challenges: []challengeDocument{},
 		Wildcard:   authz.Wildcard,
+		Subdomains: authz.Subdomains,
 	}
 	for _, c := range authz.Challenges() {
 		doc.Challenges = append(doc.Challenges, newChallengeDocument(dir, authz, c))

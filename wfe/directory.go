@@ -10,6 +10,7 @@ type directoryDocument struct {
 	NewNonce    string        `json:"newNonce"`
 	NewAccount  string        `json:"newAccount"`
 	NewOrder    string        `json:"newOrder"`
+	NewAuthz    string        `json:"newAuthz,omitempty"`
 	RevokeCert  string        `json:"revokeCert"`
 	KeyChange   string        `json:"keyChange"`
 	RenewalInfo string        `json:"renewalInfo"` // RFC 9773 §4.1
@@ -21,12 +22,20 @@ type directoryMeta struct {
 	Website                 string            `json:"website,omitempty"`
 	CAAIdentities           []string          `json:"caaIdentities,omitempty"`
 	ExternalAccountRequired bool              `json:"externalAccountRequired,omitempty"`
-	Profiles                map[string]string `json:"profiles,omitempty"` // draft-ietf-acme-profiles
+	Profiles                map[string]string `json:"profiles,omitempty"`             // draft-ietf-acme-profiles
+	SubdomainAuthAllowed    bool              `json:"subdomainAuthAllowed,omitempty"` // RFC 9444 §4.1
+	AutoRenewal             *autoRenewalMeta  `json:"auto-renewal,omitempty"`         // RFC 8739 §3.2
+}
+
+type autoRenewalMeta struct {
+	MinLifetime         int64 `json:"min-lifetime"` // seconds
+	MaxDuration         int64 `json:"max-duration"` // seconds
+	AllowCertificateGet bool  `json:"allow-certificate-get,omitempty"`
 }
 
 // document is the directory's body; it never changes while the server runs.
 func (d *directory) document() ([]byte, error) {
-	body, err := json.MarshalIndent(directoryDocument{
+	doc := directoryDocument{
 		NewNonce:    d.url("/new-nonce"),
 		NewAccount:  d.url("/new-account"),
 		NewOrder:    d.url("/new-order"),
@@ -39,8 +48,16 @@ func (d *directory) document() ([]byte, error) {
 			CAAIdentities:           d.CAAIdentities,
 			ExternalAccountRequired: d.ExternalAccountRequired,
 			Profiles:                d.Profiles,
+			SubdomainAuthAllowed:    d.Subdomains,
 		},
-	}, "", "  ")
+	}
+	if d.PreAuthorization {
+		doc.NewAuthz = d.url("/new-authz")
+	}
+	if a := d.AutoRenewal; a != nil {
+		doc.Meta.AutoRenewal = &autoRenewalMeta{wholeSeconds(a.MinLifetime), wholeSeconds(a.MaxDuration), a.AllowGet}
+	}
+	body, err := json.MarshalIndent(doc, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("writing the directory %q: %w", d.Name, err)
 	}

@@ -17,22 +17,33 @@ type identifierDocument struct {
 	Value string              `json:"value"`
 }
 
+// requestedIdentifier is an identifier in a request: RFC 9444 adds members to
+// it in newOrder (§4.2) and newAuthz (§4.1).
+type requestedIdentifier struct {
+	identifierDocument
+	AncestorDomain string `json:"ancestorDomain"`
+	Subdomains     bool   `json:"subdomainAuthAllowed"`
+}
+
 func newIdentifierDocument(id acme.Identifier) identifierDocument {
 	return identifierDocument{Type: id.Type(), Value: id.Value()}
 }
 
 // orderDocument is an order object (RFC 8555 §7.1.3).
 type orderDocument struct {
-	Status         acme.OrderStatus     `json:"status"`
-	Expires        string               `json:"expires"`
-	Identifiers    []identifierDocument `json:"identifiers"`
-	Profile        string               `json:"profile,omitempty"`
-	NotBefore      string               `json:"notBefore,omitempty"`
-	NotAfter       string               `json:"notAfter,omitempty"`
-	Error          *problemDocument     `json:"error,omitempty"`
-	Authorizations []string             `json:"authorizations"`
-	Finalize       string               `json:"finalize"`
-	Certificate    string               `json:"certificate,omitempty"`
+	Status          acme.OrderStatus     `json:"status"`
+	Expires         string               `json:"expires"`
+	Identifiers     []identifierDocument `json:"identifiers"`
+	Profile         string               `json:"profile,omitempty"`
+	NotBefore       string               `json:"notBefore,omitempty"`
+	NotAfter        string               `json:"notAfter,omitempty"`
+	Error           *problemDocument     `json:"error,omitempty"`
+	Authorizations  []string             `json:"authorizations"`
+	Finalize        string               `json:"finalize"`
+	Certificate     string               `json:"certificate,omitempty"`
+	Replaces        string               `json:"replaces,omitempty"`         // RFC 9773 §5
+	AutoRenewal     *autoRenewalDocument `json:"auto-renewal,omitempty"`     // RFC 8739 §3.1.1
+	StarCertificate string               `json:"star-certificate,omitempty"` // RFC 8739 §3.1.1
 }
 
 func newOrderDocument(dir *directory, order acme.Order) orderDocument {
@@ -54,7 +65,13 @@ func newOrderDocument(dir *directory, order acme.Order) orderDocument {
 	for _, id := range order.Authorizations {
 		doc.Authorizations = append(doc.Authorizations, dir.authorizationURL(id))
 	}
-	if order.Status == acme.OrderValid {
+	doc.Replaces = order.Replaces
+	doc.AutoRenewal = newAutoRenewalDocument(order.AutoRenewal)
+	switch {
+	case order.Status != acme.OrderValid:
+	case order.AutoRenewal != nil:
+		doc.StarCertificate = dir.starURL(order.ID)
+	default:
 		doc.Certificate = dir.certificateURL(order.Certificate, 0)
 	}
 	return doc
@@ -63,15 +80,17 @@ func newOrderDocument(dir *directory, order acme.Order) orderDocument {
 // newOrder asks for an order (RFC 8555 §7.4).
 func (w *WFE) newOrder(r *request) (*response, error) {
 	var payload struct {
-		Identifiers []identifierDocument `json:"identifiers"`
-		NotBefore   string               `json:"notBefore"`
-		NotAfter    string               `json:"notAfter"`
-		Profile     string               `json:"profile"`
+		Identifiers []requestedIdentifier `json:"identifiers"`
+		NotBefore   string                `json:"notBefore"`
+		NotAfter    string                `json:"notAfter"`
+		Profile     string                `json:"profile"`
+		Replaces    string                `json:"replaces"`
+		AutoRenewal *autoRenewalDocument  `json:"auto-renewal"`
 	}
 	if err := readPayload(r, &payload); err != nil {
 		return nil, err
 	}
-	identifiers, err := parseIdentifiers(payload.Identifiers)
+	identifiers, ancestors, err := parseIdentifiers(payload.Identifiers)
 	if err != nil {
 		return nil, err
 	}
@@ -83,9 +102,20 @@ func (w *WFE) newOrder(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
+	var replaces acme.CertID
+	if payload.Replaces != "" {
+		if replaces, err = acme.ParseCertID(payload.Replaces); err != nil {
+			return nil, err
+		}
+	}
+	autoRenewal, err := payload.AutoRenewal.parse()
+	if err != nil {
+		return nil, err
+	}
 	order, err := w.RA.NewOrder(r.Context(), ra.NewOrder{
-		Account: r.account, Identifiers: identifiers, Profile: payload.Profile,
-		NotBefore: notBefore, NotAfter: notAfter, Client: clientAddr(r.Request),
+		Account: r.account, Identifiers: identifiers, Ancestors: ancestors, Profile: payload.Profile,
+		NotBefore: notBefore, NotAfter: notAfter, Replaces: replaces, AutoRenewal: autoRenewal,
+		Client: clientAddr(r.Request),
 	})
 	if err != nil {
 		return nil, err
@@ -96,40 +126,54 @@ func (w *WFE) newOrder(r *request) (*response, error) {
 // maxIdentifiers bounds the work on one newOrder before any policy is asked.
 const maxIdentifiers = 1000
 
-// parseIdentifiers reads the identifiers of an order; what is wrong with each
-// becomes a subproblem (RFC 8555 §6.7.1).
-func parseIdentifiers(docs []identifierDocument) ([]acme.Identifier, error) {
+// parseIdentifiers reads the identifiers of an order, and the ancestors that
+// some name; what is wrong with each becomes a subproblem (RFC 8555 §6.7.1).
+func parseIdentifiers(docs []requestedIdentifier) ([]acme.Identifier, map[acme.Identifier]acme.Identifier, error) {
 	if len(docs) > maxIdentifiers {
-		return nil, malformed("an order has at most %d identifiers", maxIdentifiers)
+		return nil, nil, malformed("an order has at most %d identifiers", maxIdentifiers)
 	}
 	var ids []acme.Identifier
+	var ancestors map[acme.Identifier]acme.Identifier
 	var problems []*acme.Problem
 	for _, doc := range docs {
 		id, err := acme.ParseIdentifier(doc.Type, doc.Value)
+		var ancestor acme.Identifier
+		if err == nil && doc.AncestorDomain != "" {
+			ancestor, err = acme.ParseIdentifier(acme.IdentifierDNS, doc.AncestorDomain)
+		}
 		var p *acme.Problem
 		switch {
 		case errors.As(err, &p):
 			problems = append(problems, p)
+			continue
 		case err != nil:
-			return nil, err
-		default:
-			ids = append(ids, id)
+			return nil, nil, err
+		}
+		ids = append(ids, id)
+		if !ancestor.IsZero() {
+			if ancestors == nil {
+				ancestors = make(map[acme.Identifier]acme.Identifier)
+			}
+			ancestors[id] = ancestor
 		}
 	}
 	if p := acme.Combine(problems); p != nil {
-		return nil, p
+		return nil, nil, p
 	}
-	return ids, nil
+	return ids, ancestors, nil
 }
 
-// order reads an order (RFC 8555 §7.4).
+// order reads an order (RFC 8555 §7.4) or cancels one that renews itself
+// (RFC 8739 §3.1.2).
 func (w *WFE) order(r *request) (*response, error) {
 	order, err := w.ownOrder(r)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.onlyAsGet(); err != nil {
-		return nil, err
+	if !r.asGet() {
+		if order, err = w.cancelOrder(r, order); err != nil {
+			return nil, err
+		}
 	}
 	resp := &response{body: newOrderDocument(r.dir, order)}
 	if order.Status == acme.OrderProcessing {

@@ -10,6 +10,9 @@ import (
 // OrderPage asks for a page of an account's orders.
 type OrderPage = sa.OrderPage
 
+// RenewalOrder is an operator's word on renewals.
+type RenewalOrder = sa.RenewalOrder
+
 // orders lists an account's orders (RFC 8555 §7.1.2.1), a page at a time: the
 // cursor is the last order of the page before.
 func (w *WFE) orders(r *request) (*response, error) {

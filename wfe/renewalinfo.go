@@ -27,17 +27,33 @@ func (w *WFE) renewalInfo(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	window := ra.SuggestRenewal(cert, w.Now())
-	type windowDocument struct {
-		Start string `json:"start"`
-		End   string `json:"end"`
+	var ordered *sa.RenewalOrder
+	found, err := w.Store.RenewalOrder(r.Context(), cert)
+	switch {
+	case err == nil:
+		ordered = &found
+	case !errors.Is(err, sa.ErrNotFound):
+		return nil, fmt.Errorf("looking for renewal orders: %w", err)
 	}
+	window := ra.SuggestRenewal(cert, ordered, w.Now())
 	return &response{
 		retryAfter: renewalRetryAfter,
-		body: struct {
-			SuggestedWindow windowDocument `json:"suggestedWindow"`
-		}{windowDocument{timestamp(window.Start), timestamp(window.End)}},
+		body: renewalInfoDocument{
+			SuggestedWindow: windowDocument{timestamp(window.Start), timestamp(window.End)},
+			ExplanationURL:  found.ExplanationURL,
+		},
 	}, nil
+}
+
+// renewalInfoDocument is a RenewalInfo object (RFC 9773 §4.2).
+type renewalInfoDocument struct {
+	SuggestedWindow windowDocument `json:"suggestedWindow"`
+	ExplanationURL  string         `json:"explanationURL,omitempty"`
+}
+
+type windowDocument struct {
+	Start string `json:"start"`
+	End   string `json:"end"`
 }
 
 // certificateByID finds the certificate that a CertID names, both of its

@@ -20,6 +20,9 @@ func (d *directory) ordersURL(id acme.ID) string   { return d.accountURL(id) + "
 func (d *directory) orderURL(id acme.ID) string    { return d.base + "/order/" + id.String() }
 func (d *directory) finalizeURL(id acme.ID) string { return d.orderURL(id) + "/finalize" }
 
+// starURL is the stable URL of a certificate that renews itself.
+func (d *directory) starURL(id acme.ID) string { return d.base + "/star/" + id.String() }
+
 func (d *directory) authorizationURL(id acme.ID) string { return d.base + "/authz/" + id.String() }
 
 func (d *directory) challengeURL(authz acme.ID, t acme.ChallengeType) string {

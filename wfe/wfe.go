@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -36,6 +37,7 @@ type Reader interface {
 	Authorization(ctx context.Context, id acme.ID) (acme.Authorization, error)
 	Certificate(ctx context.Context, serial acme.Serial) (acme.Certificate, error)
 	Issuer(ctx context.Context, id acme.IssuerID) (acme.Issuer, error)
+	RenewalOrder(ctx context.Context, cert acme.Certificate) (RenewalOrder, error)
 }
 
 // Config is what a front end works with. Every field is needed unless its
@@ -73,6 +75,12 @@ type Directory struct {
 	// Profiles maps the name of each profile to a description or a URL.
 	Profiles                map[string]string
 	ExternalAccountRequired bool
+	// PreAuthorization shows newAuthz (RFC 8555 §7.4.1).
+	PreAuthorization bool
+	// Subdomains is the directory's subdomainAuthAllowed (RFC 9444 §4.1).
+	Subdomains bool
+	// AutoRenewal is what the directory says of RFC 8739; nil: nothing.
+	AutoRenewal *ra.AutoRenewalPolicy
 }
 
 // WFE is the front end, an http.Handler.
@@ -80,6 +88,7 @@ type WFE struct {
 	Config
 	router   chi.Router
 	accounts *accountCache
+	issuers  sync.Map // acme.IssuerID to *cachedIssuer
 	metrics  metrics
 }
 
@@ -159,9 +168,14 @@ func (w *WFE) mount(router chi.Router, dir *directory) {
 		{path: prefix + "/chall/{id}/{type}", name: "challenge", post: w.challenge, auth: byAccount},
 		{path: prefix + "/cert/{serial}", name: "certificate", post: w.certificate, auth: byAccount},
 		{path: prefix + "/cert/{serial}/{chain}", name: "certificate", post: w.certificate, auth: byAccount},
+		{path: prefix + "/new-authz", name: "new-authz", post: w.newAuthorization, auth: byAccount},
+		{path: prefix + "/star/{id}", name: "star-certificate", get: w.starCertificate, post: w.starCertificate, auth: byAccount},
 		{path: prefix + "/renewal-info/{certid}", name: "renewal-info", get: w.renewalInfo},
 		{path: prefix + "/revoke-cert", name: "revoke-cert", post: w.revokeCert, auth: byAccountOrJWK},
 	} {
+		if res.name == "new-authz" && !dir.PreAuthorization || res.name == "star-certificate" && dir.AutoRenewal == nil {
+			continue // not there, as the directory says
+		}
 		res.dir = dir
 		router.Handle(res.path, w.handle(res))
 	}
@@ -178,7 +192,7 @@ func (w *WFE) notFound(rw http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		_ = w.addNonce(rw) // the answer is an error in any case
 	}
-	w.writeError(rw, r, acme.NewProblem(acme.Malformed, "there is no resource at this path; start from the directory").WithStatus(http.StatusNotFound))
+	w.writeError(rw, r, nil, acme.NewProblem(acme.Malformed, "there is no resource at this path; start from the directory").WithStatus(http.StatusNotFound))
 	w.metrics.observe("unknown", r.Method, http.StatusNotFound, w.Now().Sub(start))
 }
 

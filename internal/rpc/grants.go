@@ -9,13 +9,14 @@ import (
 // interfaces of the same names.
 var (
 	storeReader = []string{
-		"Account", "AccountByKey", "Order", "Orders", "Authorization", "Certificate", "Issuer", "Issuers", "CRL", "Ping",
+		"Account", "AccountByKey", "Order", "Orders", "Authorization", "Certificate", "Issuer", "Issuers", "CRL",
+		"RenewalOrder", "Ping",
 	}
 	storeAccounts = []string{
 		"CreateAccount", "UpdateAccount", "ChangeAccountKey",
 	}
 	storeOrders = []string{
-		"CreateOrder", "ReusableAuthorizations", "DeactivateAuthorization", "BeginValidation", "ClaimValidations",
+		"CreateOrder", "ReusableAuthorizations", "CreateAuthorization", "DeactivateAuthorization", "BeginValidation", "ClaimValidations",
 		"RetryValidation", "CompleteValidation", "RecordCAA",
 	}
 	storeCertificates = []string{
@@ -46,9 +47,9 @@ func needs(service, client Role) ([]string, bool) {
 			return []string{"Certificate", "Issuer", "Issuers", "CRL", "Ping"}, true
 		case RoleRA:
 			return slices.Concat(storeReader, storeAccounts, storeOrders,
-				[]string{"Revoke", "BlockKey", "KeyBlocked", "Lease"}), true
+				[]string{"Revoke", "BlockKey", "KeyBlocked", "Lease", "ExternalKey", "CancelOrder", "ClaimRenewals"}), true
 		case RoleCA:
-			return slices.Concat(storeReader, storeCertificates), true
+			return slices.Concat(storeReader, storeCertificates, []string{"RecordRenewal"}), true
 		}
 	}
 	return nil, false

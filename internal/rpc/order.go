@@ -7,7 +7,7 @@ import (
 
 // EncodeOrder is the message of an order.
 func EncodeOrder(o acme.Order) *acmepb.Order {
-	m := &acmepb.Order{
+	return &acmepb.Order{
 		Id:             EncodeID(o.ID),
 		Account:        EncodeID(o.Account),
 		Status:         string(o.Status),
@@ -21,11 +21,43 @@ func EncodeOrder(o acme.Order) *acmepb.Order {
 		Expires:        EncodeTime(o.Expires),
 		CreatedAt:      EncodeTime(o.CreatedAt),
 		Certificate:    o.Certificate.Bytes(),
+		AutoRenewal:    EncodeAutoRenewal(o.AutoRenewal),
 	}
-	if o.AutoRenewal != nil {
-		m.AutoRenewal = encodeAutoRenewal(*o.AutoRenewal)
+}
+
+// EncodeAutoRenewal is the message of an order's auto-renewal; nil for nil.
+func EncodeAutoRenewal(a *acme.AutoRenewal) *acmepb.AutoRenewal {
+	if a == nil {
+		return nil
 	}
-	return m
+	return &acmepb.AutoRenewal{
+		Start:      EncodeTime(a.Start),
+		End:        EncodeTime(a.End),
+		Lifetime:   EncodeDuration(a.Lifetime),
+		Adjust:     EncodeDuration(a.Adjust),
+		AllowGet:   a.AllowGet,
+		Csr:        a.CSR,
+		Next:       EncodeTime(a.Next),
+		CanceledAt: EncodeTime(a.CanceledAt),
+	}
+}
+
+// OptionalAutoRenewal reads an auto-renewal that may be missing.
+func (d *Decoder) OptionalAutoRenewal(field string, m *acmepb.AutoRenewal) *acme.AutoRenewal {
+	return DecodeOptional(d, field, m, decodeAutoRenewal)
+}
+
+func decodeAutoRenewal(d *Decoder, m *acmepb.AutoRenewal) acme.AutoRenewal {
+	return acme.AutoRenewal{
+		Start:      d.Time("start", m.Start),
+		End:        d.Time("end", m.End),
+		Lifetime:   d.Duration("lifetime", m.Lifetime),
+		Adjust:     d.Duration("adjust", m.Adjust),
+		AllowGet:   m.AllowGet,
+		CSR:        m.Csr,
+		Next:       d.Time("next", m.Next),
+		CanceledAt: d.Time("canceled_at", m.CanceledAt),
+	}
 }
 
 // Order reads an order that must be there.
@@ -48,32 +80,6 @@ func decodeOrder(d *Decoder, m *acmepb.Order) acme.Order {
 		Expires:        d.Time("expires", m.Expires),
 		CreatedAt:      d.Time("created_at", m.CreatedAt),
 		Certificate:    d.OptionalSerial("certificate", m.Certificate),
-		AutoRenewal:    DecodeOptional(d, "auto_renewal", m.AutoRenewal, decodeAutoRenewal),
-	}
-}
-
-func encodeAutoRenewal(r acme.AutoRenewal) *acmepb.AutoRenewal {
-	return &acmepb.AutoRenewal{
-		Start:      EncodeTime(r.Start),
-		End:        EncodeTime(r.End),
-		Lifetime:   EncodeDuration(r.Lifetime),
-		Adjust:     EncodeDuration(r.Adjust),
-		AllowGet:   r.AllowGet,
-		Csr:        r.CSR,
-		Next:       EncodeTime(r.Next),
-		CanceledAt: EncodeTime(r.CanceledAt),
-	}
-}
-
-func decodeAutoRenewal(d *Decoder, m *acmepb.AutoRenewal) acme.AutoRenewal {
-	return acme.AutoRenewal{
-		Start:      d.Time("start", m.Start),
-		End:        d.Time("end", m.End),
-		Lifetime:   d.Duration("lifetime", m.Lifetime),
-		Adjust:     d.Duration("adjust", m.Adjust),
-		AllowGet:   m.AllowGet,
-		CSR:        m.Csr,
-		Next:       d.Time("next", m.Next),
-		CanceledAt: d.Time("canceled_at", m.CanceledAt),
+		AutoRenewal:    d.OptionalAutoRenewal("auto_renewal", m.AutoRenewal),
 	}
 }

@@ -171,6 +171,27 @@ func (d *Decoder) OptionalSerial(field string, b []byte) acme.Serial {
 	return d.Serial(field, b)
 }
 
+// EncodeCertID is empty for the zero CertID.
+func EncodeCertID(id acme.CertID) string {
+	if id.IsZero() {
+		return ""
+	}
+	return id.String()
+}
+
+// OptionalCertID reads a CertID (RFC 9773 §4.1); no text is the zero CertID.
+func (d *Decoder) OptionalCertID(field, s string) acme.CertID {
+	if s == "" {
+		return acme.CertID{}
+	}
+	id, err := acme.ParseCertID(s)
+	if err != nil {
+		d.Fail(field, "%v", err)
+		return acme.CertID{}
+	}
+	return id
+}
+
 // EncodeIssuerID is the 20 bytes of an issuer identifier.
 func EncodeIssuerID(id acme.IssuerID) []byte { return id[:] }
 

@@ -7,9 +7,8 @@ package strictjson
 import (
 	"errors"
 	"fmt"
-	"unicode/utf8"
 
-	"github.com/go-jose/go-jose/v4/json"
+	"github.com/go-json-experiment/json"
 )
 
 // MaxDepth is how deep arrays and objects may be nested.
@@ -19,16 +18,25 @@ const MaxDepth = 16
 // strictness. Members that v has no field for are ignored, as ACME asks
 // (RFC 8555 §7.1), though they too must be there once only.
 func Unmarshal(data []byte, v any) error {
-	if !utf8.Valid(data) {
-		return errors.New("the JSON is not valid UTF-8")
-	}
 	if err := checkDepth(data); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("reading JSON: %w", err)
+		return fmt.Errorf("reading JSON: %w", cause(err))
 	}
 	return nil
+}
+
+// cause is what was wrong in itself: the package's own errors name Go types.
+func cause(err error) error {
+	var semantic *json.SemanticError
+	if !errors.As(err, &semantic) {
+		return err
+	}
+	if semantic.Err != nil {
+		return fmt.Errorf("at %q: %w", semantic.JSONPointer, semantic.Err)
+	}
+	return fmt.Errorf("at %q: a JSON %s is not what belongs there", semantic.JSONPointer, semantic.JSONKind)
 }
 
 func checkDepth(data []byte) error {

@@ -37,6 +37,7 @@ type IssueRequest struct {
 	NotAfter             *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
 	Csr                  []byte                 `protobuf:"bytes,14,opt,name=csr,proto3" json:"csr,omitempty"`
 	Wait                 *durationpb.Duration   `protobuf:"bytes,20,opt,name=wait,proto3" json:"wait,omitempty"`
+	AutoRenewal          *AutoRenewal           `protobuf:"bytes,30,opt,name=auto_renewal,json=autoRenewal,proto3" json:"auto_renewal,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -134,6 +135,74 @@ func (x *IssueRequest) GetWait() *durationpb.Duration {
 	return nil
 }
 
+func (x *IssueRequest) GetAutoRenewal() *AutoRenewal {
+	if x != nil {
+		return x.AutoRenewal
+	}
+	return nil
+}
+
+// AutoRenewal is set for the certificates of an order that renews itself.
+type AutoRenewal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Renewal       bool                   `protobuf:"varint,1,opt,name=renewal,proto3" json:"renewal,omitempty"`
+	Owner         string                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	Next          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AutoRenewal) Reset() {
+	*x = AutoRenewal{}
+	mi := &file_internal_rpc_ca_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AutoRenewal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AutoRenewal) ProtoMessage() {}
+
+func (x *AutoRenewal) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_ca_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AutoRenewal.ProtoReflect.Descriptor instead.
+func (*AutoRenewal) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_ca_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *AutoRenewal) GetRenewal() bool {
+	if x != nil {
+		return x.Renewal
+	}
+	return false
+}
+
+func (x *AutoRenewal) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *AutoRenewal) GetNext() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
 type IssueResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Serial        []byte                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
@@ -144,7 +213,7 @@ type IssueResponse struct {
 
 func (x *IssueResponse) Reset() {
 	*x = IssueResponse{}
-	mi := &file_internal_rpc_ca_proto_msgTypes[1]
+	mi := &file_internal_rpc_ca_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -156,7 +225,7 @@ func (x *IssueResponse) String() string {
 func (*IssueResponse) ProtoMessage() {}
 
 func (x *IssueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_ca_proto_msgTypes[1]
+	mi := &file_internal_rpc_ca_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -169,7 +238,7 @@ func (x *IssueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueResponse.ProtoReflect.Descriptor instead.
 func (*IssueResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_ca_proto_rawDescGZIP(), []int{1}
+	return file_internal_rpc_ca_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *IssueResponse) GetSerial() []byte {
@@ -195,7 +264,7 @@ type ServiceCertificateRequest struct {
 
 func (x *ServiceCertificateRequest) Reset() {
 	*x = ServiceCertificateRequest{}
-	mi := &file_internal_rpc_ca_proto_msgTypes[2]
+	mi := &file_internal_rpc_ca_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -207,7 +276,7 @@ func (x *ServiceCertificateRequest) String() string {
 func (*ServiceCertificateRequest) ProtoMessage() {}
 
 func (x *ServiceCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_ca_proto_msgTypes[2]
+	mi := &file_internal_rpc_ca_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -220,7 +289,7 @@ func (x *ServiceCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceCertificateRequest.ProtoReflect.Descriptor instead.
 func (*ServiceCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_ca_proto_rawDescGZIP(), []int{2}
+	return file_internal_rpc_ca_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ServiceCertificateRequest) GetCsr() []byte {
@@ -239,7 +308,7 @@ type ServiceCertificateResponse struct {
 
 func (x *ServiceCertificateResponse) Reset() {
 	*x = ServiceCertificateResponse{}
-	mi := &file_internal_rpc_ca_proto_msgTypes[3]
+	mi := &file_internal_rpc_ca_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -251,7 +320,7 @@ func (x *ServiceCertificateResponse) String() string {
 func (*ServiceCertificateResponse) ProtoMessage() {}
 
 func (x *ServiceCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_ca_proto_msgTypes[3]
+	mi := &file_internal_rpc_ca_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -264,7 +333,7 @@ func (x *ServiceCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceCertificateResponse.ProtoReflect.Descriptor instead.
 func (*ServiceCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_ca_proto_rawDescGZIP(), []int{3}
+	return file_internal_rpc_ca_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ServiceCertificateResponse) GetChain() *acmepb.Chain {
@@ -278,7 +347,7 @@ var File_internal_rpc_ca_proto protoreflect.FileDescriptor
 
 const file_internal_rpc_ca_proto_rawDesc = "" +
 	"\n" +
-	"\x15internal/rpc/ca.proto\x12\vcairn.ca.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17internal/rpc/acme.proto\"\x80\x03\n" +
+	"\x15internal/rpc/ca.proto\x12\vcairn.ca.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17internal/rpc/acme.proto\"\xbd\x03\n" +
 	"\fIssueRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\fR\aaccount\x12\x14\n" +
 	"\x05order\x18\x02 \x01(\fR\x05order\x124\n" +
@@ -290,7 +359,12 @@ const file_internal_rpc_ca_proto_rawDesc = "" +
 	"not_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
 	"\tnot_after\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12\x10\n" +
 	"\x03csr\x18\x0e \x01(\fR\x03csr\x12-\n" +
-	"\x04wait\x18\x14 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"?\n" +
+	"\x04wait\x18\x14 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12;\n" +
+	"\fauto_renewal\x18\x1e \x01(\v2\x18.cairn.ca.v1.AutoRenewalR\vautoRenewal\"m\n" +
+	"\vAutoRenewal\x12\x18\n" +
+	"\arenewal\x18\x01 \x01(\bR\arenewal\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\x12.\n" +
+	"\x04next\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04next\"?\n" +
 	"\rIssueResponse\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\fR\x06serial\x12\x16\n" +
 	"\x06signed\x18\x02 \x01(\bR\x06signed\"-\n" +
@@ -314,32 +388,35 @@ func file_internal_rpc_ca_proto_rawDescGZIP() []byte {
 	return file_internal_rpc_ca_proto_rawDescData
 }
 
-var file_internal_rpc_ca_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_internal_rpc_ca_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_internal_rpc_ca_proto_goTypes = []any{
 	(*IssueRequest)(nil),               // 0: cairn.ca.v1.IssueRequest
-	(*IssueResponse)(nil),              // 1: cairn.ca.v1.IssueResponse
-	(*ServiceCertificateRequest)(nil),  // 2: cairn.ca.v1.ServiceCertificateRequest
-	(*ServiceCertificateResponse)(nil), // 3: cairn.ca.v1.ServiceCertificateResponse
-	(*acmepb.Identifier)(nil),          // 4: cairn.acme.v1.Identifier
-	(*timestamppb.Timestamp)(nil),      // 5: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 6: google.protobuf.Duration
-	(*acmepb.Chain)(nil),               // 7: cairn.acme.v1.Chain
+	(*AutoRenewal)(nil),                // 1: cairn.ca.v1.AutoRenewal
+	(*IssueResponse)(nil),              // 2: cairn.ca.v1.IssueResponse
+	(*ServiceCertificateRequest)(nil),  // 3: cairn.ca.v1.ServiceCertificateRequest
+	(*ServiceCertificateResponse)(nil), // 4: cairn.ca.v1.ServiceCertificateResponse
+	(*acmepb.Identifier)(nil),          // 5: cairn.acme.v1.Identifier
+	(*timestamppb.Timestamp)(nil),      // 6: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 7: google.protobuf.Duration
+	(*acmepb.Chain)(nil),               // 8: cairn.acme.v1.Chain
 }
 var file_internal_rpc_ca_proto_depIdxs = []int32{
-	4, // 0: cairn.ca.v1.IssueRequest.identifiers:type_name -> cairn.acme.v1.Identifier
-	5, // 1: cairn.ca.v1.IssueRequest.not_before:type_name -> google.protobuf.Timestamp
-	5, // 2: cairn.ca.v1.IssueRequest.not_after:type_name -> google.protobuf.Timestamp
-	6, // 3: cairn.ca.v1.IssueRequest.wait:type_name -> google.protobuf.Duration
-	7, // 4: cairn.ca.v1.ServiceCertificateResponse.chain:type_name -> cairn.acme.v1.Chain
-	0, // 5: cairn.ca.v1.SigningAuthority.Issue:input_type -> cairn.ca.v1.IssueRequest
-	2, // 6: cairn.ca.v1.SigningAuthority.ServiceCertificate:input_type -> cairn.ca.v1.ServiceCertificateRequest
-	1, // 7: cairn.ca.v1.SigningAuthority.Issue:output_type -> cairn.ca.v1.IssueResponse
-	3, // 8: cairn.ca.v1.SigningAuthority.ServiceCertificate:output_type -> cairn.ca.v1.ServiceCertificateResponse
-	7, // [7:9] is the sub-list for method output_type
-	5, // [5:7] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	5, // 0: cairn.ca.v1.IssueRequest.identifiers:type_name -> cairn.acme.v1.Identifier
+	6, // 1: cairn.ca.v1.IssueRequest.not_before:type_name -> google.protobuf.Timestamp
+	6, // 2: cairn.ca.v1.IssueRequest.not_after:type_name -> google.protobuf.Timestamp
+	7, // 3: cairn.ca.v1.IssueRequest.wait:type_name -> google.protobuf.Duration
+	1, // 4: cairn.ca.v1.IssueRequest.auto_renewal:type_name -> cairn.ca.v1.AutoRenewal
+	6, // 5: cairn.ca.v1.AutoRenewal.next:type_name -> google.protobuf.Timestamp
+	8, // 6: cairn.ca.v1.ServiceCertificateResponse.chain:type_name -> cairn.acme.v1.Chain
+	0, // 7: cairn.ca.v1.SigningAuthority.Issue:input_type -> cairn.ca.v1.IssueRequest
+	3, // 8: cairn.ca.v1.SigningAuthority.ServiceCertificate:input_type -> cairn.ca.v1.ServiceCertificateRequest
+	2, // 9: cairn.ca.v1.SigningAuthority.Issue:output_type -> cairn.ca.v1.IssueResponse
+	4, // 10: cairn.ca.v1.SigningAuthority.ServiceCertificate:output_type -> cairn.ca.v1.ServiceCertificateResponse
+	9, // [9:11] is the sub-list for method output_type
+	7, // [7:9] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_ca_proto_init() }
@@ -353,7 +430,7 @@ func file_internal_rpc_ca_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_rpc_ca_proto_rawDesc), len(file_internal_rpc_ca_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

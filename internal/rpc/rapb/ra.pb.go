@@ -540,7 +540,10 @@ type NewOrderRequest struct {
 	Profile       string                 `protobuf:"bytes,11,opt,name=profile,proto3" json:"profile,omitempty"`
 	NotBefore     *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
 	NotAfter      *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	Replaces      string                 `protobuf:"bytes,20,opt,name=replaces,proto3" json:"replaces,omitempty"` // CertID; optional
+	AutoRenewal   *acmepb.AutoRenewal    `protobuf:"bytes,21,opt,name=auto_renewal,json=autoRenewal,proto3" json:"auto_renewal,omitempty"`
 	Client        string                 `protobuf:"bytes,30,opt,name=client,proto3" json:"client,omitempty"` // IP address; optional
+	Ancestors     []*Ancestor            `protobuf:"bytes,40,rep,name=ancestors,proto3" json:"ancestors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -610,11 +613,258 @@ func (x *NewOrderRequest) GetNotAfter() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *NewOrderRequest) GetReplaces() string {
+	if x != nil {
+		return x.Replaces
+	}
+	return ""
+}
+
+func (x *NewOrderRequest) GetAutoRenewal() *acmepb.AutoRenewal {
+	if x != nil {
+		return x.AutoRenewal
+	}
+	return nil
+}
+
 func (x *NewOrderRequest) GetClient() string {
 	if x != nil {
 		return x.Client
 	}
 	return ""
+}
+
+func (x *NewOrderRequest) GetAncestors() []*Ancestor {
+	if x != nil {
+		return x.Ancestors
+	}
+	return nil
+}
+
+// Ancestor is the name above an identifier whose control can be proven
+// instead.
+type Ancestor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Identifier    *acmepb.Identifier     `protobuf:"bytes,1,opt,name=identifier,proto3" json:"identifier,omitempty"`
+	Ancestor      *acmepb.Identifier     `protobuf:"bytes,2,opt,name=ancestor,proto3" json:"ancestor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ancestor) Reset() {
+	*x = Ancestor{}
+	mi := &file_internal_rpc_ra_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ancestor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ancestor) ProtoMessage() {}
+
+func (x *Ancestor) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_ra_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ancestor.ProtoReflect.Descriptor instead.
+func (*Ancestor) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_ra_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Ancestor) GetIdentifier() *acmepb.Identifier {
+	if x != nil {
+		return x.Identifier
+	}
+	return nil
+}
+
+func (x *Ancestor) GetAncestor() *acmepb.Identifier {
+	if x != nil {
+		return x.Ancestor
+	}
+	return nil
+}
+
+type CancelOrderRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       []byte                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Order         []byte                 `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelOrderRequest) Reset() {
+	*x = CancelOrderRequest{}
+	mi := &file_internal_rpc_ra_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelOrderRequest) ProtoMessage() {}
+
+func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_ra_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
+func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_ra_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CancelOrderRequest) GetAccount() []byte {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+func (x *CancelOrderRequest) GetOrder() []byte {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+type NewAuthorizationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       *acmepb.Account        `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Identifier    *acmepb.Identifier     `protobuf:"bytes,10,opt,name=identifier,proto3" json:"identifier,omitempty"`
+	Subdomains    bool                   `protobuf:"varint,11,opt,name=subdomains,proto3" json:"subdomains,omitempty"`
+	Client        string                 `protobuf:"bytes,30,opt,name=client,proto3" json:"client,omitempty"` // IP address; optional
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewAuthorizationRequest) Reset() {
+	*x = NewAuthorizationRequest{}
+	mi := &file_internal_rpc_ra_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewAuthorizationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewAuthorizationRequest) ProtoMessage() {}
+
+func (x *NewAuthorizationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_ra_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewAuthorizationRequest.ProtoReflect.Descriptor instead.
+func (*NewAuthorizationRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_ra_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *NewAuthorizationRequest) GetAccount() *acmepb.Account {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+func (x *NewAuthorizationRequest) GetIdentifier() *acmepb.Identifier {
+	if x != nil {
+		return x.Identifier
+	}
+	return nil
+}
+
+func (x *NewAuthorizationRequest) GetSubdomains() bool {
+	if x != nil {
+		return x.Subdomains
+	}
+	return false
+}
+
+func (x *NewAuthorizationRequest) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+type NewAuthorizationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Authorization *acmepb.Authorization  `protobuf:"bytes,1,opt,name=authorization,proto3" json:"authorization,omitempty"`
+	Created       bool                   `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewAuthorizationResponse) Reset() {
+	*x = NewAuthorizationResponse{}
+	mi := &file_internal_rpc_ra_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewAuthorizationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewAuthorizationResponse) ProtoMessage() {}
+
+func (x *NewAuthorizationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_ra_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewAuthorizationResponse.ProtoReflect.Descriptor instead.
+func (*NewAuthorizationResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_ra_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *NewAuthorizationResponse) GetAuthorization() *acmepb.Authorization {
+	if x != nil {
+		return x.Authorization
+	}
+	return nil
+}
+
+func (x *NewAuthorizationResponse) GetCreated() bool {
+	if x != nil {
+		return x.Created
+	}
+	return false
 }
 
 type FinalizeOrderRequest struct {
@@ -628,7 +878,7 @@ type FinalizeOrderRequest struct {
 
 func (x *FinalizeOrderRequest) Reset() {
 	*x = FinalizeOrderRequest{}
-	mi := &file_internal_rpc_ra_proto_msgTypes[10]
+	mi := &file_internal_rpc_ra_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +890,7 @@ func (x *FinalizeOrderRequest) String() string {
 func (*FinalizeOrderRequest) ProtoMessage() {}
 
 func (x *FinalizeOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_ra_proto_msgTypes[10]
+	mi := &file_internal_rpc_ra_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +903,7 @@ func (x *FinalizeOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinalizeOrderRequest.ProtoReflect.Descriptor instead.
 func (*FinalizeOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_ra_proto_rawDescGZIP(), []int{10}
+	return file_internal_rpc_ra_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FinalizeOrderRequest) GetAccount() *acmepb.Account {
@@ -689,7 +939,7 @@ type RespondToChallengeRequest struct {
 
 func (x *RespondToChallengeRequest) Reset() {
 	*x = RespondToChallengeRequest{}
-	mi := &file_internal_rpc_ra_proto_msgTypes[11]
+	mi := &file_internal_rpc_ra_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +951,7 @@ func (x *RespondToChallengeRequest) String() string {
 func (*RespondToChallengeRequest) ProtoMessage() {}
 
 func (x *RespondToChallengeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_ra_proto_msgTypes[11]
+	mi := &file_internal_rpc_ra_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +964,7 @@ func (x *RespondToChallengeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RespondToChallengeRequest.ProtoReflect.Descriptor instead.
 func (*RespondToChallengeRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_ra_proto_rawDescGZIP(), []int{11}
+	return file_internal_rpc_ra_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RespondToChallengeRequest) GetAccount() *acmepb.Account {
@@ -755,7 +1005,7 @@ type DeactivateAuthorizationRequest struct {
 
 func (x *DeactivateAuthorizationRequest) Reset() {
 	*x = DeactivateAuthorizationRequest{}
-	mi := &file_internal_rpc_ra_proto_msgTypes[12]
+	mi := &file_internal_rpc_ra_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -767,7 +1017,7 @@ func (x *DeactivateAuthorizationRequest) String() string {
 func (*DeactivateAuthorizationRequest) ProtoMessage() {}
 
 func (x *DeactivateAuthorizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_ra_proto_msgTypes[12]
+	mi := &file_internal_rpc_ra_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -780,7 +1030,7 @@ func (x *DeactivateAuthorizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeactivateAuthorizationRequest.ProtoReflect.Descriptor instead.
 func (*DeactivateAuthorizationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_ra_proto_rawDescGZIP(), []int{12}
+	return file_internal_rpc_ra_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeactivateAuthorizationRequest) GetAccount() []byte {
@@ -810,7 +1060,7 @@ type RevokeCertificateRequest struct {
 
 func (x *RevokeCertificateRequest) Reset() {
 	*x = RevokeCertificateRequest{}
-	mi := &file_internal_rpc_ra_proto_msgTypes[13]
+	mi := &file_internal_rpc_ra_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -822,7 +1072,7 @@ func (x *RevokeCertificateRequest) String() string {
 func (*RevokeCertificateRequest) ProtoMessage() {}
 
 func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_ra_proto_msgTypes[13]
+	mi := &file_internal_rpc_ra_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -835,7 +1085,7 @@ func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RevokeCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_ra_proto_rawDescGZIP(), []int{13}
+	return file_internal_rpc_ra_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RevokeCertificateRequest) GetDirectory() string {
@@ -881,7 +1131,7 @@ type RevokeCertificateResponse struct {
 
 func (x *RevokeCertificateResponse) Reset() {
 	*x = RevokeCertificateResponse{}
-	mi := &file_internal_rpc_ra_proto_msgTypes[14]
+	mi := &file_internal_rpc_ra_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +1143,7 @@ func (x *RevokeCertificateResponse) String() string {
 func (*RevokeCertificateResponse) ProtoMessage() {}
 
 func (x *RevokeCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_ra_proto_msgTypes[14]
+	mi := &file_internal_rpc_ra_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +1156,7 @@ func (x *RevokeCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificateResponse.ProtoReflect.Descriptor instead.
 func (*RevokeCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_ra_proto_rawDescGZIP(), []int{14}
+	return file_internal_rpc_ra_proto_rawDescGZIP(), []int{18}
 }
 
 var File_internal_rpc_ra_proto protoreflect.FileDescriptor
@@ -947,7 +1197,7 @@ const file_internal_rpc_ra_proto_rawDesc = "" +
 	"\x10ChangeKeyRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\fR\aaccount\x12\x17\n" +
 	"\aold_key\x18\x02 \x01(\tR\x06oldKey\x12\x17\n" +
-	"\anew_key\x18\x03 \x01(\tR\x06newKey\"\xa6\x02\n" +
+	"\anew_key\x18\x03 \x01(\tR\x06newKey\"\xb6\x03\n" +
 	"\x0fNewOrderRequest\x120\n" +
 	"\aaccount\x18\x01 \x01(\v2\x16.cairn.acme.v1.AccountR\aaccount\x12;\n" +
 	"\videntifiers\x18\n" +
@@ -955,8 +1205,32 @@ const file_internal_rpc_ra_proto_rawDesc = "" +
 	"\aprofile\x18\v \x01(\tR\aprofile\x129\n" +
 	"\n" +
 	"not_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
-	"\tnot_after\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12\x16\n" +
-	"\x06client\x18\x1e \x01(\tR\x06client\"p\n" +
+	"\tnot_after\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12\x1a\n" +
+	"\breplaces\x18\x14 \x01(\tR\breplaces\x12=\n" +
+	"\fauto_renewal\x18\x15 \x01(\v2\x1a.cairn.acme.v1.AutoRenewalR\vautoRenewal\x12\x16\n" +
+	"\x06client\x18\x1e \x01(\tR\x06client\x123\n" +
+	"\tancestors\x18( \x03(\v2\x15.cairn.ra.v1.AncestorR\tancestors\"|\n" +
+	"\bAncestor\x129\n" +
+	"\n" +
+	"identifier\x18\x01 \x01(\v2\x19.cairn.acme.v1.IdentifierR\n" +
+	"identifier\x125\n" +
+	"\bancestor\x18\x02 \x01(\v2\x19.cairn.acme.v1.IdentifierR\bancestor\"D\n" +
+	"\x12CancelOrderRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\fR\aaccount\x12\x14\n" +
+	"\x05order\x18\x02 \x01(\fR\x05order\"\xbe\x01\n" +
+	"\x17NewAuthorizationRequest\x120\n" +
+	"\aaccount\x18\x01 \x01(\v2\x16.cairn.acme.v1.AccountR\aaccount\x129\n" +
+	"\n" +
+	"identifier\x18\n" +
+	" \x01(\v2\x19.cairn.acme.v1.IdentifierR\n" +
+	"identifier\x12\x1e\n" +
+	"\n" +
+	"subdomains\x18\v \x01(\bR\n" +
+	"subdomains\x12\x16\n" +
+	"\x06client\x18\x1e \x01(\tR\x06client\"x\n" +
+	"\x18NewAuthorizationResponse\x12B\n" +
+	"\rauthorization\x18\x01 \x01(\v2\x1c.cairn.acme.v1.AuthorizationR\rauthorization\x12\x18\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\"p\n" +
 	"\x14FinalizeOrderRequest\x120\n" +
 	"\aaccount\x18\x01 \x01(\v2\x16.cairn.acme.v1.AccountR\aaccount\x12\x14\n" +
 	"\x05order\x18\x02 \x01(\fR\x05order\x12\x10\n" +
@@ -977,15 +1251,17 @@ const file_internal_rpc_ra_proto_rawDesc = "" +
 	" \x01(\fR\x03der\x12\x1b\n" +
 	"\x06reason\x18\v \x01(\x03H\x00R\x06reason\x88\x01\x01B\t\n" +
 	"\a_reason\"\x1b\n" +
-	"\x19RevokeCertificateResponse2\xa4\x06\n" +
+	"\x19RevokeCertificateResponse2\xd1\a\n" +
 	"\x15RegistrationAuthority\x12M\n" +
 	"\n" +
 	"NewAccount\x12\x1e.cairn.ra.v1.NewAccountRequest\x1a\x1f.cairn.ra.v1.NewAccountResponse\x12P\n" +
 	"\rUpdateAccount\x12!.cairn.ra.v1.UpdateAccountRequest\x1a\x1c.cairn.ra.v1.AccountResponse\x12X\n" +
 	"\x11DeactivateAccount\x12%.cairn.ra.v1.DeactivateAccountRequest\x1a\x1c.cairn.ra.v1.AccountResponse\x12H\n" +
 	"\tChangeKey\x12\x1d.cairn.ra.v1.ChangeKeyRequest\x1a\x1c.cairn.ra.v1.AccountResponse\x12D\n" +
-	"\bNewOrder\x12\x1c.cairn.ra.v1.NewOrderRequest\x1a\x1a.cairn.ra.v1.OrderResponse\x12N\n" +
-	"\rFinalizeOrder\x12!.cairn.ra.v1.FinalizeOrderRequest\x1a\x1a.cairn.ra.v1.OrderResponse\x12`\n" +
+	"\bNewOrder\x12\x1c.cairn.ra.v1.NewOrderRequest\x1a\x1a.cairn.ra.v1.OrderResponse\x12J\n" +
+	"\vCancelOrder\x12\x1f.cairn.ra.v1.CancelOrderRequest\x1a\x1a.cairn.ra.v1.OrderResponse\x12N\n" +
+	"\rFinalizeOrder\x12!.cairn.ra.v1.FinalizeOrderRequest\x1a\x1a.cairn.ra.v1.OrderResponse\x12_\n" +
+	"\x10NewAuthorization\x12$.cairn.ra.v1.NewAuthorizationRequest\x1a%.cairn.ra.v1.NewAuthorizationResponse\x12`\n" +
 	"\x12RespondToChallenge\x12&.cairn.ra.v1.RespondToChallengeRequest\x1a\".cairn.ra.v1.AuthorizationResponse\x12j\n" +
 	"\x17DeactivateAuthorization\x12+.cairn.ra.v1.DeactivateAuthorizationRequest\x1a\".cairn.ra.v1.AuthorizationResponse\x12b\n" +
 	"\x11RevokeCertificate\x12%.cairn.ra.v1.RevokeCertificateRequest\x1a&.cairn.ra.v1.RevokeCertificateResponseB-Z+github.com/cairn-ca/cairn/internal/rpc/rapbb\x06proto3"
@@ -1002,7 +1278,7 @@ func file_internal_rpc_ra_proto_rawDescGZIP() []byte {
 	return file_internal_rpc_ra_proto_rawDescData
 }
 
-var file_internal_rpc_ra_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_internal_rpc_ra_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_internal_rpc_ra_proto_goTypes = []any{
 	(*AccountResponse)(nil),                // 0: cairn.ra.v1.AccountResponse
 	(*OrderResponse)(nil),                  // 1: cairn.ra.v1.OrderResponse
@@ -1014,56 +1290,72 @@ var file_internal_rpc_ra_proto_goTypes = []any{
 	(*DeactivateAccountRequest)(nil),       // 7: cairn.ra.v1.DeactivateAccountRequest
 	(*ChangeKeyRequest)(nil),               // 8: cairn.ra.v1.ChangeKeyRequest
 	(*NewOrderRequest)(nil),                // 9: cairn.ra.v1.NewOrderRequest
-	(*FinalizeOrderRequest)(nil),           // 10: cairn.ra.v1.FinalizeOrderRequest
-	(*RespondToChallengeRequest)(nil),      // 11: cairn.ra.v1.RespondToChallengeRequest
-	(*DeactivateAuthorizationRequest)(nil), // 12: cairn.ra.v1.DeactivateAuthorizationRequest
-	(*RevokeCertificateRequest)(nil),       // 13: cairn.ra.v1.RevokeCertificateRequest
-	(*RevokeCertificateResponse)(nil),      // 14: cairn.ra.v1.RevokeCertificateResponse
-	(*acmepb.Account)(nil),                 // 15: cairn.acme.v1.Account
-	(*acmepb.Order)(nil),                   // 16: cairn.acme.v1.Order
-	(*acmepb.Authorization)(nil),           // 17: cairn.acme.v1.Authorization
-	(*acmepb.Strings)(nil),                 // 18: cairn.acme.v1.Strings
-	(*acmepb.Identifier)(nil),              // 19: cairn.acme.v1.Identifier
-	(*timestamppb.Timestamp)(nil),          // 20: google.protobuf.Timestamp
+	(*Ancestor)(nil),                       // 10: cairn.ra.v1.Ancestor
+	(*CancelOrderRequest)(nil),             // 11: cairn.ra.v1.CancelOrderRequest
+	(*NewAuthorizationRequest)(nil),        // 12: cairn.ra.v1.NewAuthorizationRequest
+	(*NewAuthorizationResponse)(nil),       // 13: cairn.ra.v1.NewAuthorizationResponse
+	(*FinalizeOrderRequest)(nil),           // 14: cairn.ra.v1.FinalizeOrderRequest
+	(*RespondToChallengeRequest)(nil),      // 15: cairn.ra.v1.RespondToChallengeRequest
+	(*DeactivateAuthorizationRequest)(nil), // 16: cairn.ra.v1.DeactivateAuthorizationRequest
+	(*RevokeCertificateRequest)(nil),       // 17: cairn.ra.v1.RevokeCertificateRequest
+	(*RevokeCertificateResponse)(nil),      // 18: cairn.ra.v1.RevokeCertificateResponse
+	(*acmepb.Account)(nil),                 // 19: cairn.acme.v1.Account
+	(*acmepb.Order)(nil),                   // 20: cairn.acme.v1.Order
+	(*acmepb.Authorization)(nil),           // 21: cairn.acme.v1.Authorization
+	(*acmepb.Strings)(nil),                 // 22: cairn.acme.v1.Strings
+	(*acmepb.Identifier)(nil),              // 23: cairn.acme.v1.Identifier
+	(*timestamppb.Timestamp)(nil),          // 24: google.protobuf.Timestamp
+	(*acmepb.AutoRenewal)(nil),             // 25: cairn.acme.v1.AutoRenewal
 }
 var file_internal_rpc_ra_proto_depIdxs = []int32{
-	15, // 0: cairn.ra.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
-	16, // 1: cairn.ra.v1.OrderResponse.order:type_name -> cairn.acme.v1.Order
-	17, // 2: cairn.ra.v1.AuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
+	19, // 0: cairn.ra.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
+	20, // 1: cairn.ra.v1.OrderResponse.order:type_name -> cairn.acme.v1.Order
+	21, // 2: cairn.ra.v1.AuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
 	4,  // 3: cairn.ra.v1.NewAccountRequest.binding:type_name -> cairn.ra.v1.ExternalAccountBinding
-	15, // 4: cairn.ra.v1.NewAccountResponse.account:type_name -> cairn.acme.v1.Account
-	15, // 5: cairn.ra.v1.UpdateAccountRequest.account:type_name -> cairn.acme.v1.Account
-	18, // 6: cairn.ra.v1.UpdateAccountRequest.contacts:type_name -> cairn.acme.v1.Strings
-	15, // 7: cairn.ra.v1.NewOrderRequest.account:type_name -> cairn.acme.v1.Account
-	19, // 8: cairn.ra.v1.NewOrderRequest.identifiers:type_name -> cairn.acme.v1.Identifier
-	20, // 9: cairn.ra.v1.NewOrderRequest.not_before:type_name -> google.protobuf.Timestamp
-	20, // 10: cairn.ra.v1.NewOrderRequest.not_after:type_name -> google.protobuf.Timestamp
-	15, // 11: cairn.ra.v1.FinalizeOrderRequest.account:type_name -> cairn.acme.v1.Account
-	15, // 12: cairn.ra.v1.RespondToChallengeRequest.account:type_name -> cairn.acme.v1.Account
-	15, // 13: cairn.ra.v1.RevokeCertificateRequest.account:type_name -> cairn.acme.v1.Account
-	3,  // 14: cairn.ra.v1.RegistrationAuthority.NewAccount:input_type -> cairn.ra.v1.NewAccountRequest
-	6,  // 15: cairn.ra.v1.RegistrationAuthority.UpdateAccount:input_type -> cairn.ra.v1.UpdateAccountRequest
-	7,  // 16: cairn.ra.v1.RegistrationAuthority.DeactivateAccount:input_type -> cairn.ra.v1.DeactivateAccountRequest
-	8,  // 17: cairn.ra.v1.RegistrationAuthority.ChangeKey:input_type -> cairn.ra.v1.ChangeKeyRequest
-	9,  // 18: cairn.ra.v1.RegistrationAuthority.NewOrder:input_type -> cairn.ra.v1.NewOrderRequest
-	10, // 19: cairn.ra.v1.RegistrationAuthority.FinalizeOrder:input_type -> cairn.ra.v1.FinalizeOrderRequest
-	11, // 20: cairn.ra.v1.RegistrationAuthority.RespondToChallenge:input_type -> cairn.ra.v1.RespondToChallengeRequest
-	12, // 21: cairn.ra.v1.RegistrationAuthority.DeactivateAuthorization:input_type -> cairn.ra.v1.DeactivateAuthorizationRequest
-	13, // 22: cairn.ra.v1.RegistrationAuthority.RevokeCertificate:input_type -> cairn.ra.v1.RevokeCertificateRequest
-	5,  // 23: cairn.ra.v1.RegistrationAuthority.NewAccount:output_type -> cairn.ra.v1.NewAccountResponse
-	0,  // 24: cairn.ra.v1.RegistrationAuthority.UpdateAccount:output_type -> cairn.ra.v1.AccountResponse
-	0,  // 25: cairn.ra.v1.RegistrationAuthority.DeactivateAccount:output_type -> cairn.ra.v1.AccountResponse
-	0,  // 26: cairn.ra.v1.RegistrationAuthority.ChangeKey:output_type -> cairn.ra.v1.AccountResponse
-	1,  // 27: cairn.ra.v1.RegistrationAuthority.NewOrder:output_type -> cairn.ra.v1.OrderResponse
-	1,  // 28: cairn.ra.v1.RegistrationAuthority.FinalizeOrder:output_type -> cairn.ra.v1.OrderResponse
-	2,  // 29: cairn.ra.v1.RegistrationAuthority.RespondToChallenge:output_type -> cairn.ra.v1.AuthorizationResponse
-	2,  // 30: cairn.ra.v1.RegistrationAuthority.DeactivateAuthorization:output_type -> cairn.ra.v1.AuthorizationResponse
-	14, // 31: cairn.ra.v1.RegistrationAuthority.RevokeCertificate:output_type -> cairn.ra.v1.RevokeCertificateResponse
-	23, // [23:32] is the sub-list for method output_type
-	14, // [14:23] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	19, // 4: cairn.ra.v1.NewAccountResponse.account:type_name -> cairn.acme.v1.Account
+	19, // 5: cairn.ra.v1.UpdateAccountRequest.account:type_name -> cairn.acme.v1.Account
+	22, // 6: cairn.ra.v1.UpdateAccountRequest.contacts:type_name -> cairn.acme.v1.Strings
+	19, // 7: cairn.ra.v1.NewOrderRequest.account:type_name -> cairn.acme.v1.Account
+	23, // 8: cairn.ra.v1.NewOrderRequest.identifiers:type_name -> cairn.acme.v1.Identifier
+	24, // 9: cairn.ra.v1.NewOrderRequest.not_before:type_name -> google.protobuf.Timestamp
+	24, // 10: cairn.ra.v1.NewOrderRequest.not_after:type_name -> google.protobuf.Timestamp
+	25, // 11: cairn.ra.v1.NewOrderRequest.auto_renewal:type_name -> cairn.acme.v1.AutoRenewal
+	10, // 12: cairn.ra.v1.NewOrderRequest.ancestors:type_name -> cairn.ra.v1.Ancestor
+	23, // 13: cairn.ra.v1.Ancestor.identifier:type_name -> cairn.acme.v1.Identifier
+	23, // 14: cairn.ra.v1.Ancestor.ancestor:type_name -> cairn.acme.v1.Identifier
+	19, // 15: cairn.ra.v1.NewAuthorizationRequest.account:type_name -> cairn.acme.v1.Account
+	23, // 16: cairn.ra.v1.NewAuthorizationRequest.identifier:type_name -> cairn.acme.v1.Identifier
+	21, // 17: cairn.ra.v1.NewAuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
+	19, // 18: cairn.ra.v1.FinalizeOrderRequest.account:type_name -> cairn.acme.v1.Account
+	19, // 19: cairn.ra.v1.RespondToChallengeRequest.account:type_name -> cairn.acme.v1.Account
+	19, // 20: cairn.ra.v1.RevokeCertificateRequest.account:type_name -> cairn.acme.v1.Account
+	3,  // 21: cairn.ra.v1.RegistrationAuthority.NewAccount:input_type -> cairn.ra.v1.NewAccountRequest
+	6,  // 22: cairn.ra.v1.RegistrationAuthority.UpdateAccount:input_type -> cairn.ra.v1.UpdateAccountRequest
+	7,  // 23: cairn.ra.v1.RegistrationAuthority.DeactivateAccount:input_type -> cairn.ra.v1.DeactivateAccountRequest
+	8,  // 24: cairn.ra.v1.RegistrationAuthority.ChangeKey:input_type -> cairn.ra.v1.ChangeKeyRequest
+	9,  // 25: cairn.ra.v1.RegistrationAuthority.NewOrder:input_type -> cairn.ra.v1.NewOrderRequest
+	11, // 26: cairn.ra.v1.RegistrationAuthority.CancelOrder:input_type -> cairn.ra.v1.CancelOrderRequest
+	14, // 27: cairn.ra.v1.RegistrationAuthority.FinalizeOrder:input_type -> cairn.ra.v1.FinalizeOrderRequest
+	12, // 28: cairn.ra.v1.RegistrationAuthority.NewAuthorization:input_type -> cairn.ra.v1.NewAuthorizationRequest
+	15, // 29: cairn.ra.v1.RegistrationAuthority.RespondToChallenge:input_type -> cairn.ra.v1.RespondToChallengeRequest
+	16, // 30: cairn.ra.v1.RegistrationAuthority.DeactivateAuthorization:input_type -> cairn.ra.v1.DeactivateAuthorizationRequest
+	17, // 31: cairn.ra.v1.RegistrationAuthority.RevokeCertificate:input_type -> cairn.ra.v1.RevokeCertificateRequest
+	5,  // 32: cairn.ra.v1.RegistrationAuthority.NewAccount:output_type -> cairn.ra.v1.NewAccountResponse
+	0,  // 33: cairn.ra.v1.RegistrationAuthority.UpdateAccount:output_type -> cairn.ra.v1.AccountResponse
+	0,  // 34: cairn.ra.v1.RegistrationAuthority.DeactivateAccount:output_type -> cairn.ra.v1.AccountResponse
+	0,  // 35: cairn.ra.v1.RegistrationAuthority.ChangeKey:output_type -> cairn.ra.v1.AccountResponse
+	1,  // 36: cairn.ra.v1.RegistrationAuthority.NewOrder:output_type -> cairn.ra.v1.OrderResponse
+	1,  // 37: cairn.ra.v1.RegistrationAuthority.CancelOrder:output_type -> cairn.ra.v1.OrderResponse
+	1,  // 38: cairn.ra.v1.RegistrationAuthority.FinalizeOrder:output_type -> cairn.ra.v1.OrderResponse
+	13, // 39: cairn.ra.v1.RegistrationAuthority.NewAuthorization:output_type -> cairn.ra.v1.NewAuthorizationResponse
+	2,  // 40: cairn.ra.v1.RegistrationAuthority.RespondToChallenge:output_type -> cairn.ra.v1.AuthorizationResponse
+	2,  // 41: cairn.ra.v1.RegistrationAuthority.DeactivateAuthorization:output_type -> cairn.ra.v1.AuthorizationResponse
+	18, // 42: cairn.ra.v1.RegistrationAuthority.RevokeCertificate:output_type -> cairn.ra.v1.RevokeCertificateResponse
+	32, // [32:43] is the sub-list for method output_type
+	21, // [21:32] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_ra_proto_init() }
@@ -1071,14 +1363,14 @@ func file_internal_rpc_ra_proto_init() {
 	if File_internal_rpc_ra_proto != nil {
 		return
 	}
-	file_internal_rpc_ra_proto_msgTypes[13].OneofWrappers = []any{}
+	file_internal_rpc_ra_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_rpc_ra_proto_rawDesc), len(file_internal_rpc_ra_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,7 +26,9 @@ const (
 	RegistrationAuthority_DeactivateAccount_FullMethodName       = "/cairn.ra.v1.RegistrationAuthority/DeactivateAccount"
 	RegistrationAuthority_ChangeKey_FullMethodName               = "/cairn.ra.v1.RegistrationAuthority/ChangeKey"
 	RegistrationAuthority_NewOrder_FullMethodName                = "/cairn.ra.v1.RegistrationAuthority/NewOrder"
+	RegistrationAuthority_CancelOrder_FullMethodName             = "/cairn.ra.v1.RegistrationAuthority/CancelOrder"
 	RegistrationAuthority_FinalizeOrder_FullMethodName           = "/cairn.ra.v1.RegistrationAuthority/FinalizeOrder"
+	RegistrationAuthority_NewAuthorization_FullMethodName        = "/cairn.ra.v1.RegistrationAuthority/NewAuthorization"
 	RegistrationAuthority_RespondToChallenge_FullMethodName      = "/cairn.ra.v1.RegistrationAuthority/RespondToChallenge"
 	RegistrationAuthority_DeactivateAuthorization_FullMethodName = "/cairn.ra.v1.RegistrationAuthority/DeactivateAuthorization"
 	RegistrationAuthority_RevokeCertificate_FullMethodName       = "/cairn.ra.v1.RegistrationAuthority/RevokeCertificate"
@@ -43,7 +45,9 @@ type RegistrationAuthorityClient interface {
 	DeactivateAccount(ctx context.Context, in *DeactivateAccountRequest, opts ...grpc.CallOption) (*AccountResponse, error)
 	ChangeKey(ctx context.Context, in *ChangeKeyRequest, opts ...grpc.CallOption) (*AccountResponse, error)
 	NewOrder(ctx context.Context, in *NewOrderRequest, opts ...grpc.CallOption) (*OrderResponse, error)
+	CancelOrder(ctx context.Context, in *CancelOrderRequest, opts ...grpc.CallOption) (*OrderResponse, error)
 	FinalizeOrder(ctx context.Context, in *FinalizeOrderRequest, opts ...grpc.CallOption) (*OrderResponse, error)
+	NewAuthorization(ctx context.Context, in *NewAuthorizationRequest, opts ...grpc.CallOption) (*NewAuthorizationResponse, error)
 	RespondToChallenge(ctx context.Context, in *RespondToChallengeRequest, opts ...grpc.CallOption) (*AuthorizationResponse, error)
 	DeactivateAuthorization(ctx context.Context, in *DeactivateAuthorizationRequest, opts ...grpc.CallOption) (*AuthorizationResponse, error)
 	RevokeCertificate(ctx context.Context, in *RevokeCertificateRequest, opts ...grpc.CallOption) (*RevokeCertificateResponse, error)
@@ -107,10 +111,30 @@ func (c *registrationAuthorityClient) NewOrder(ctx context.Context, in *NewOrder
 	return out, nil
 }
 
+func (c *registrationAuthorityClient) CancelOrder(ctx context.Context, in *CancelOrderRequest, opts ...grpc.CallOption) (*OrderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OrderResponse)
+	err := c.cc.Invoke(ctx, RegistrationAuthority_CancelOrder_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *registrationAuthorityClient) FinalizeOrder(ctx context.Context, in *FinalizeOrderRequest, opts ...grpc.CallOption) (*OrderResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(OrderResponse)
 	err := c.cc.Invoke(ctx, RegistrationAuthority_FinalizeOrder_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registrationAuthorityClient) NewAuthorization(ctx context.Context, in *NewAuthorizationRequest, opts ...grpc.CallOption) (*NewAuthorizationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NewAuthorizationResponse)
+	err := c.cc.Invoke(ctx, RegistrationAuthority_NewAuthorization_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +182,9 @@ type RegistrationAuthorityServer interface {
 	DeactivateAccount(context.Context, *DeactivateAccountRequest) (*AccountResponse, error)
 	ChangeKey(context.Context, *ChangeKeyRequest) (*AccountResponse, error)
 	NewOrder(context.Context, *NewOrderRequest) (*OrderResponse, error)
+	CancelOrder(context.Context, *CancelOrderRequest) (*OrderResponse, error)
 	FinalizeOrder(context.Context, *FinalizeOrderRequest) (*OrderResponse, error)
+	NewAuthorization(context.Context, *NewAuthorizationRequest) (*NewAuthorizationResponse, error)
 	RespondToChallenge(context.Context, *RespondToChallengeRequest) (*AuthorizationResponse, error)
 	DeactivateAuthorization(context.Context, *DeactivateAuthorizationRequest) (*AuthorizationResponse, error)
 	RevokeCertificate(context.Context, *RevokeCertificateRequest) (*RevokeCertificateResponse, error)
@@ -187,8 +213,14 @@ func (UnimplementedRegistrationAuthorityServer) ChangeKey(context.Context, *Chan
 func (UnimplementedRegistrationAuthorityServer) NewOrder(context.Context, *NewOrderRequest) (*OrderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method NewOrder not implemented")
 }
+func (UnimplementedRegistrationAuthorityServer) CancelOrder(context.Context, *CancelOrderRequest) (*OrderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelOrder not implemented")
+}
 func (UnimplementedRegistrationAuthorityServer) FinalizeOrder(context.Context, *FinalizeOrderRequest) (*OrderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method FinalizeOrder not implemented")
+}
+func (UnimplementedRegistrationAuthorityServer) NewAuthorization(context.Context, *NewAuthorizationRequest) (*NewAuthorizationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method NewAuthorization not implemented")
 }
 func (UnimplementedRegistrationAuthorityServer) RespondToChallenge(context.Context, *RespondToChallengeRequest) (*AuthorizationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RespondToChallenge not implemented")
@@ -310,6 +342,24 @@ func _RegistrationAuthority_NewOrder_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RegistrationAuthority_CancelOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelOrderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegistrationAuthorityServer).CancelOrder(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegistrationAuthority_CancelOrder_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegistrationAuthorityServer).CancelOrder(ctx, req.(*CancelOrderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RegistrationAuthority_FinalizeOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(FinalizeOrderRequest)
 	if err := dec(in); err != nil {
@@ -324,6 +374,24 @@ func _RegistrationAuthority_FinalizeOrder_Handler(srv interface{}, ctx context.C
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(RegistrationAuthorityServer).FinalizeOrder(ctx, req.(*FinalizeOrderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegistrationAuthority_NewAuthorization_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(NewAuthorizationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegistrationAuthorityServer).NewAuthorization(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegistrationAuthority_NewAuthorization_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegistrationAuthorityServer).NewAuthorization(ctx, req.(*NewAuthorizationRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -410,8 +478,16 @@ var RegistrationAuthority_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _RegistrationAuthority_NewOrder_Handler,
 		},
 		{
+			MethodName: "CancelOrder",
+			Handler:    _RegistrationAuthority_CancelOrder_Handler,
+		},
+		{
 			MethodName: "FinalizeOrder",
 			Handler:    _RegistrationAuthority_FinalizeOrder_Handler,
+		},
+		{
+			MethodName: "NewAuthorization",
+			Handler:    _RegistrationAuthority_NewAuthorization_Handler,
 		},
 		{
 			MethodName: "RespondToChallenge",

@@ -39,6 +39,7 @@ func Equal() cmp.Option {
 		cmp.Comparer(func(a, b acme.AccountKey) bool { return a.JSON() == b.JSON() && a.Thumbprint() == b.Thumbprint() }),
 		cmp.Comparer(func(a, b acme.Identifier) bool { return a == b }),
 		cmp.Comparer(func(a, b acme.Serial) bool { return a == b }),
+		cmp.Comparer(func(a, b acme.CertID) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		// Not by Equal: times arrive in UTC, which == tells from other zones.
 		cmp.Comparer(func(a, b time.Time) bool { return a == b }),
@@ -76,6 +77,13 @@ func (f *Filler) known(t testing.TB, typ reflect.Type) (any, bool) {
 	switch typ {
 	case reflect.TypeFor[acme.Serial]():
 		return must(acme.SerialFromBytes(f.bytes(20)))
+	case reflect.TypeFor[acme.CertID]():
+		if f.Sparse {
+			return acme.CertID{}, true
+		}
+		keyID := f.bytes(20)
+		serial, err := acme.SerialFromBytes(f.bytes(20))
+		return must(acme.NewCertID(keyID, serial), err)
 	case reflect.TypeFor[acme.Identifier]():
 		return must(acme.ParseIdentifier(acme.IdentifierDNS, f.text("name")+".example"))
 	case reflect.TypeFor[acme.AccountKey]():

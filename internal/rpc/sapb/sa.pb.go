@@ -1437,6 +1437,86 @@ func (x *ReusableAuthorizationsRequest) GetPendingUntil() *timestamppb.Timestamp
 	return nil
 }
 
+type CreateAuthorizationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Authorization *acmepb.Authorization  `protobuf:"bytes,1,opt,name=authorization,proto3" json:"authorization,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateAuthorizationRequest) Reset() {
+	*x = CreateAuthorizationRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateAuthorizationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateAuthorizationRequest) ProtoMessage() {}
+
+func (x *CreateAuthorizationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateAuthorizationRequest.ProtoReflect.Descriptor instead.
+func (*CreateAuthorizationRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *CreateAuthorizationRequest) GetAuthorization() *acmepb.Authorization {
+	if x != nil {
+		return x.Authorization
+	}
+	return nil
+}
+
+type CreateAuthorizationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateAuthorizationResponse) Reset() {
+	*x = CreateAuthorizationResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateAuthorizationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateAuthorizationResponse) ProtoMessage() {}
+
+func (x *CreateAuthorizationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateAuthorizationResponse.ProtoReflect.Descriptor instead.
+func (*CreateAuthorizationResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{30}
+}
+
 type DeactivateAuthorizationRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1446,7 +1526,7 @@ type DeactivateAuthorizationRequest struct {
 
 func (x *DeactivateAuthorizationRequest) Reset() {
 	*x = DeactivateAuthorizationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[29]
+	mi := &file_internal_rpc_sa_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1538,7 @@ func (x *DeactivateAuthorizationRequest) String() string {
 func (*DeactivateAuthorizationRequest) ProtoMessage() {}
 
 func (x *DeactivateAuthorizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[29]
+	mi := &file_internal_rpc_sa_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1551,7 @@ func (x *DeactivateAuthorizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeactivateAuthorizationRequest.ProtoReflect.Descriptor instead.
 func (*DeactivateAuthorizationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{29}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DeactivateAuthorizationRequest) GetId() []byte {
@@ -1495,7 +1575,7 @@ type BeginValidationRequest struct {
 
 func (x *BeginValidationRequest) Reset() {
 	*x = BeginValidationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[30]
+	mi := &file_internal_rpc_sa_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1507,7 +1587,7 @@ func (x *BeginValidationRequest) String() string {
 func (*BeginValidationRequest) ProtoMessage() {}
 
 func (x *BeginValidationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[30]
+	mi := &file_internal_rpc_sa_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1520,7 +1600,7 @@ func (x *BeginValidationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginValidationRequest.ProtoReflect.Descriptor instead.
 func (*BeginValidationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{30}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *BeginValidationRequest) GetAuthorization() []byte {
@@ -1576,7 +1656,7 @@ type ClaimRequest struct {
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[31]
+	mi := &file_internal_rpc_sa_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1668,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[31]
+	mi := &file_internal_rpc_sa_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1681,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{31}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ClaimRequest) GetOwner() string {
@@ -1637,7 +1717,7 @@ type RetryValidationRequest struct {
 
 func (x *RetryValidationRequest) Reset() {
 	*x = RetryValidationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[32]
+	mi := &file_internal_rpc_sa_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1729,7 @@ func (x *RetryValidationRequest) String() string {
 func (*RetryValidationRequest) ProtoMessage() {}
 
 func (x *RetryValidationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[32]
+	mi := &file_internal_rpc_sa_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1742,7 @@ func (x *RetryValidationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryValidationRequest.ProtoReflect.Descriptor instead.
 func (*RetryValidationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{32}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RetryValidationRequest) GetAuthorization() []byte {
@@ -1701,7 +1781,7 @@ type RetryValidationResponse struct {
 
 func (x *RetryValidationResponse) Reset() {
 	*x = RetryValidationResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[33]
+	mi := &file_internal_rpc_sa_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1793,7 @@ func (x *RetryValidationResponse) String() string {
 func (*RetryValidationResponse) ProtoMessage() {}
 
 func (x *RetryValidationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[33]
+	mi := &file_internal_rpc_sa_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +1806,7 @@ func (x *RetryValidationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryValidationResponse.ProtoReflect.Descriptor instead.
 func (*RetryValidationResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{33}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{35}
 }
 
 type CompleteValidationRequest struct {
@@ -1744,7 +1824,7 @@ type CompleteValidationRequest struct {
 
 func (x *CompleteValidationRequest) Reset() {
 	*x = CompleteValidationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[34]
+	mi := &file_internal_rpc_sa_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +1836,7 @@ func (x *CompleteValidationRequest) String() string {
 func (*CompleteValidationRequest) ProtoMessage() {}
 
 func (x *CompleteValidationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[34]
+	mi := &file_internal_rpc_sa_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +1849,7 @@ func (x *CompleteValidationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteValidationRequest.ProtoReflect.Descriptor instead.
 func (*CompleteValidationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{34}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CompleteValidationRequest) GetAuthorization() []byte {
@@ -1830,7 +1910,7 @@ type RecordCAARequest struct {
 
 func (x *RecordCAARequest) Reset() {
 	*x = RecordCAARequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[35]
+	mi := &file_internal_rpc_sa_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +1922,7 @@ func (x *RecordCAARequest) String() string {
 func (*RecordCAARequest) ProtoMessage() {}
 
 func (x *RecordCAARequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[35]
+	mi := &file_internal_rpc_sa_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1855,7 +1935,7 @@ func (x *RecordCAARequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCAARequest.ProtoReflect.Descriptor instead.
 func (*RecordCAARequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{35}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RecordCAARequest) GetEvidence() []*RecordCAARequest_Entry {
@@ -1873,7 +1953,7 @@ type RecordCAAResponse struct {
 
 func (x *RecordCAAResponse) Reset() {
 	*x = RecordCAAResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[36]
+	mi := &file_internal_rpc_sa_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1885,7 +1965,7 @@ func (x *RecordCAAResponse) String() string {
 func (*RecordCAAResponse) ProtoMessage() {}
 
 func (x *RecordCAAResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[36]
+	mi := &file_internal_rpc_sa_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1898,7 +1978,7 @@ func (x *RecordCAAResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCAAResponse.ProtoReflect.Descriptor instead.
 func (*RecordCAAResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{36}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{38}
 }
 
 type RecordIssuanceRequest struct {
@@ -1908,13 +1988,14 @@ type RecordIssuanceRequest struct {
 	LeaseUntil     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=lease_until,json=leaseUntil,proto3" json:"lease_until,omitempty"`
 	AutoRenewalCsr []byte                 `protobuf:"bytes,20,opt,name=auto_renewal_csr,json=autoRenewalCsr,proto3" json:"auto_renewal_csr,omitempty"`
 	NextRenewal    *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=next_renewal,json=nextRenewal,proto3" json:"next_renewal,omitempty"`
+	RenewalOwner   string                 `protobuf:"bytes,22,opt,name=renewal_owner,json=renewalOwner,proto3" json:"renewal_owner,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *RecordIssuanceRequest) Reset() {
 	*x = RecordIssuanceRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[37]
+	mi := &file_internal_rpc_sa_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1926,7 +2007,7 @@ func (x *RecordIssuanceRequest) String() string {
 func (*RecordIssuanceRequest) ProtoMessage() {}
 
 func (x *RecordIssuanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[37]
+	mi := &file_internal_rpc_sa_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1939,7 +2020,7 @@ func (x *RecordIssuanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordIssuanceRequest.ProtoReflect.Descriptor instead.
 func (*RecordIssuanceRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{37}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RecordIssuanceRequest) GetCertificate() *acmepb.Certificate {
@@ -1977,6 +2058,13 @@ func (x *RecordIssuanceRequest) GetNextRenewal() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *RecordIssuanceRequest) GetRenewalOwner() string {
+	if x != nil {
+		return x.RenewalOwner
+	}
+	return ""
+}
+
 type RecordIssuanceResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1985,7 +2073,7 @@ type RecordIssuanceResponse struct {
 
 func (x *RecordIssuanceResponse) Reset() {
 	*x = RecordIssuanceResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[38]
+	mi := &file_internal_rpc_sa_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1997,7 +2085,7 @@ func (x *RecordIssuanceResponse) String() string {
 func (*RecordIssuanceResponse) ProtoMessage() {}
 
 func (x *RecordIssuanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[38]
+	mi := &file_internal_rpc_sa_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2010,7 +2098,7 @@ func (x *RecordIssuanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordIssuanceResponse.ProtoReflect.Descriptor instead.
 func (*RecordIssuanceResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{38}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{40}
 }
 
 type CompleteIssuanceRequest struct {
@@ -2023,7 +2111,7 @@ type CompleteIssuanceRequest struct {
 
 func (x *CompleteIssuanceRequest) Reset() {
 	*x = CompleteIssuanceRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[39]
+	mi := &file_internal_rpc_sa_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2035,7 +2123,7 @@ func (x *CompleteIssuanceRequest) String() string {
 func (*CompleteIssuanceRequest) ProtoMessage() {}
 
 func (x *CompleteIssuanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[39]
+	mi := &file_internal_rpc_sa_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2048,7 +2136,7 @@ func (x *CompleteIssuanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteIssuanceRequest.ProtoReflect.Descriptor instead.
 func (*CompleteIssuanceRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{39}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CompleteIssuanceRequest) GetSerial() []byte {
@@ -2073,7 +2161,7 @@ type CompleteIssuanceResponse struct {
 
 func (x *CompleteIssuanceResponse) Reset() {
 	*x = CompleteIssuanceResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[40]
+	mi := &file_internal_rpc_sa_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2085,7 +2173,7 @@ func (x *CompleteIssuanceResponse) String() string {
 func (*CompleteIssuanceResponse) ProtoMessage() {}
 
 func (x *CompleteIssuanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[40]
+	mi := &file_internal_rpc_sa_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2098,7 +2186,7 @@ func (x *CompleteIssuanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteIssuanceResponse.ProtoReflect.Descriptor instead.
 func (*CompleteIssuanceResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{40}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{42}
 }
 
 type FailIssuanceRequest struct {
@@ -2111,7 +2199,7 @@ type FailIssuanceRequest struct {
 
 func (x *FailIssuanceRequest) Reset() {
 	*x = FailIssuanceRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[41]
+	mi := &file_internal_rpc_sa_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2211,7 @@ func (x *FailIssuanceRequest) String() string {
 func (*FailIssuanceRequest) ProtoMessage() {}
 
 func (x *FailIssuanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[41]
+	mi := &file_internal_rpc_sa_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2224,7 @@ func (x *FailIssuanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailIssuanceRequest.ProtoReflect.Descriptor instead.
 func (*FailIssuanceRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{41}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FailIssuanceRequest) GetSerial() []byte {
@@ -2161,7 +2249,7 @@ type FailIssuanceResponse struct {
 
 func (x *FailIssuanceResponse) Reset() {
 	*x = FailIssuanceResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[42]
+	mi := &file_internal_rpc_sa_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2173,7 +2261,7 @@ func (x *FailIssuanceResponse) String() string {
 func (*FailIssuanceResponse) ProtoMessage() {}
 
 func (x *FailIssuanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[42]
+	mi := &file_internal_rpc_sa_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2186,7 +2274,7 @@ func (x *FailIssuanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailIssuanceResponse.ProtoReflect.Descriptor instead.
 func (*FailIssuanceResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{42}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{44}
 }
 
 type RevokeRequest struct {
@@ -2198,7 +2286,7 @@ type RevokeRequest struct {
 
 func (x *RevokeRequest) Reset() {
 	*x = RevokeRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[43]
+	mi := &file_internal_rpc_sa_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +2298,7 @@ func (x *RevokeRequest) String() string {
 func (*RevokeRequest) ProtoMessage() {}
 
 func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[43]
+	mi := &file_internal_rpc_sa_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +2311,7 @@ func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeRequest.ProtoReflect.Descriptor instead.
 func (*RevokeRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{43}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RevokeRequest) GetRevocation() *acmepb.Revocation {
@@ -2241,7 +2329,7 @@ type RevokeResponse struct {
 
 func (x *RevokeResponse) Reset() {
 	*x = RevokeResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[44]
+	mi := &file_internal_rpc_sa_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2253,7 +2341,7 @@ func (x *RevokeResponse) String() string {
 func (*RevokeResponse) ProtoMessage() {}
 
 func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[44]
+	mi := &file_internal_rpc_sa_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2266,7 +2354,7 @@ func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeResponse.ProtoReflect.Descriptor instead.
 func (*RevokeResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{44}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{46}
 }
 
 type RevocationsRequest struct {
@@ -2282,7 +2370,7 @@ type RevocationsRequest struct {
 
 func (x *RevocationsRequest) Reset() {
 	*x = RevocationsRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[45]
+	mi := &file_internal_rpc_sa_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2294,7 +2382,7 @@ func (x *RevocationsRequest) String() string {
 func (*RevocationsRequest) ProtoMessage() {}
 
 func (x *RevocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[45]
+	mi := &file_internal_rpc_sa_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2307,7 +2395,7 @@ func (x *RevocationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationsRequest.ProtoReflect.Descriptor instead.
 func (*RevocationsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{45}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RevocationsRequest) GetIssuer() []byte {
@@ -2354,7 +2442,7 @@ type RevocationsResponse struct {
 
 func (x *RevocationsResponse) Reset() {
 	*x = RevocationsResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[46]
+	mi := &file_internal_rpc_sa_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2366,7 +2454,7 @@ func (x *RevocationsResponse) String() string {
 func (*RevocationsResponse) ProtoMessage() {}
 
 func (x *RevocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[46]
+	mi := &file_internal_rpc_sa_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2379,7 +2467,7 @@ func (x *RevocationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationsResponse.ProtoReflect.Descriptor instead.
 func (*RevocationsResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{46}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RevocationsResponse) GetRevocations() []*acmepb.Revocation {
@@ -2399,7 +2487,7 @@ type LatestRevocationRequest struct {
 
 func (x *LatestRevocationRequest) Reset() {
 	*x = LatestRevocationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[47]
+	mi := &file_internal_rpc_sa_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2411,7 +2499,7 @@ func (x *LatestRevocationRequest) String() string {
 func (*LatestRevocationRequest) ProtoMessage() {}
 
 func (x *LatestRevocationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[47]
+	mi := &file_internal_rpc_sa_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2424,7 +2512,7 @@ func (x *LatestRevocationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRevocationRequest.ProtoReflect.Descriptor instead.
 func (*LatestRevocationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{47}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *LatestRevocationRequest) GetIssuer() []byte {
@@ -2450,7 +2538,7 @@ type LatestRevocationResponse struct {
 
 func (x *LatestRevocationResponse) Reset() {
 	*x = LatestRevocationResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[48]
+	mi := &file_internal_rpc_sa_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2462,7 +2550,7 @@ func (x *LatestRevocationResponse) String() string {
 func (*LatestRevocationResponse) ProtoMessage() {}
 
 func (x *LatestRevocationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[48]
+	mi := &file_internal_rpc_sa_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2475,7 +2563,7 @@ func (x *LatestRevocationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRevocationResponse.ProtoReflect.Descriptor instead.
 func (*LatestRevocationResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{48}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *LatestRevocationResponse) GetAt() *timestamppb.Timestamp {
@@ -2494,7 +2582,7 @@ type PublishCRLRequest struct {
 
 func (x *PublishCRLRequest) Reset() {
 	*x = PublishCRLRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[49]
+	mi := &file_internal_rpc_sa_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2506,7 +2594,7 @@ func (x *PublishCRLRequest) String() string {
 func (*PublishCRLRequest) ProtoMessage() {}
 
 func (x *PublishCRLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[49]
+	mi := &file_internal_rpc_sa_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2519,7 +2607,7 @@ func (x *PublishCRLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishCRLRequest.ProtoReflect.Descriptor instead.
 func (*PublishCRLRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{49}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PublishCRLRequest) GetCrl() *CertificateRevocationList {
@@ -2537,7 +2625,7 @@ type PublishCRLResponse struct {
 
 func (x *PublishCRLResponse) Reset() {
 	*x = PublishCRLResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[50]
+	mi := &file_internal_rpc_sa_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2549,7 +2637,7 @@ func (x *PublishCRLResponse) String() string {
 func (*PublishCRLResponse) ProtoMessage() {}
 
 func (x *PublishCRLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[50]
+	mi := &file_internal_rpc_sa_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2562,7 +2650,7 @@ func (x *PublishCRLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishCRLResponse.ProtoReflect.Descriptor instead.
 func (*PublishCRLResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{50}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{52}
 }
 
 type PutIssuerRequest struct {
@@ -2574,7 +2662,7 @@ type PutIssuerRequest struct {
 
 func (x *PutIssuerRequest) Reset() {
 	*x = PutIssuerRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[51]
+	mi := &file_internal_rpc_sa_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2586,7 +2674,7 @@ func (x *PutIssuerRequest) String() string {
 func (*PutIssuerRequest) ProtoMessage() {}
 
 func (x *PutIssuerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[51]
+	mi := &file_internal_rpc_sa_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2599,7 +2687,7 @@ func (x *PutIssuerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutIssuerRequest.ProtoReflect.Descriptor instead.
 func (*PutIssuerRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{51}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PutIssuerRequest) GetIssuer() *acmepb.Issuer {
@@ -2617,7 +2705,7 @@ type PutIssuerResponse struct {
 
 func (x *PutIssuerResponse) Reset() {
 	*x = PutIssuerResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[52]
+	mi := &file_internal_rpc_sa_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2629,7 +2717,7 @@ func (x *PutIssuerResponse) String() string {
 func (*PutIssuerResponse) ProtoMessage() {}
 
 func (x *PutIssuerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[52]
+	mi := &file_internal_rpc_sa_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2642,7 +2730,7 @@ func (x *PutIssuerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutIssuerResponse.ProtoReflect.Descriptor instead.
 func (*PutIssuerResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{52}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{54}
 }
 
 type BlockKeyRequest struct {
@@ -2657,7 +2745,7 @@ type BlockKeyRequest struct {
 
 func (x *BlockKeyRequest) Reset() {
 	*x = BlockKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[53]
+	mi := &file_internal_rpc_sa_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2669,7 +2757,7 @@ func (x *BlockKeyRequest) String() string {
 func (*BlockKeyRequest) ProtoMessage() {}
 
 func (x *BlockKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[53]
+	mi := &file_internal_rpc_sa_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2682,7 +2770,7 @@ func (x *BlockKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockKeyRequest.ProtoReflect.Descriptor instead.
 func (*BlockKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{53}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *BlockKeyRequest) GetSpkiSha256() []byte {
@@ -2721,7 +2809,7 @@ type BlockKeyResponse struct {
 
 func (x *BlockKeyResponse) Reset() {
 	*x = BlockKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[54]
+	mi := &file_internal_rpc_sa_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2733,7 +2821,7 @@ func (x *BlockKeyResponse) String() string {
 func (*BlockKeyResponse) ProtoMessage() {}
 
 func (x *BlockKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[54]
+	mi := &file_internal_rpc_sa_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2746,7 +2834,7 @@ func (x *BlockKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockKeyResponse.ProtoReflect.Descriptor instead.
 func (*BlockKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{54}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{56}
 }
 
 type KeyBlockedRequest struct {
@@ -2758,7 +2846,7 @@ type KeyBlockedRequest struct {
 
 func (x *KeyBlockedRequest) Reset() {
 	*x = KeyBlockedRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[55]
+	mi := &file_internal_rpc_sa_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2770,7 +2858,7 @@ func (x *KeyBlockedRequest) String() string {
 func (*KeyBlockedRequest) ProtoMessage() {}
 
 func (x *KeyBlockedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[55]
+	mi := &file_internal_rpc_sa_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2783,7 +2871,7 @@ func (x *KeyBlockedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyBlockedRequest.ProtoReflect.Descriptor instead.
 func (*KeyBlockedRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{55}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *KeyBlockedRequest) GetSpkiSha256() []byte {
@@ -2802,7 +2890,7 @@ type KeyBlockedResponse struct {
 
 func (x *KeyBlockedResponse) Reset() {
 	*x = KeyBlockedResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[56]
+	mi := &file_internal_rpc_sa_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2814,7 +2902,7 @@ func (x *KeyBlockedResponse) String() string {
 func (*KeyBlockedResponse) ProtoMessage() {}
 
 func (x *KeyBlockedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[56]
+	mi := &file_internal_rpc_sa_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2827,7 +2915,7 @@ func (x *KeyBlockedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyBlockedResponse.ProtoReflect.Descriptor instead.
 func (*KeyBlockedResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{56}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *KeyBlockedResponse) GetBlocked() bool {
@@ -2848,7 +2936,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[57]
+	mi := &file_internal_rpc_sa_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2860,7 +2948,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[57]
+	mi := &file_internal_rpc_sa_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2873,7 +2961,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{57}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *LeaseRequest) GetName() string {
@@ -2906,7 +2994,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[58]
+	mi := &file_internal_rpc_sa_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2918,7 +3006,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[58]
+	mi := &file_internal_rpc_sa_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2931,7 +3019,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{58}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *LeaseResponse) GetHeld() bool {
@@ -2939,6 +3027,918 @@ func (x *LeaseResponse) GetHeld() bool {
 		return x.Held
 	}
 	return false
+}
+
+type ExternalKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Directory     string                 `protobuf:"bytes,2,opt,name=directory,proto3" json:"directory,omitempty"`
+	Comment       string                 `protobuf:"bytes,3,opt,name=comment,proto3" json:"comment,omitempty"`
+	Mac           []byte                 `protobuf:"bytes,10,opt,name=mac,proto3" json:"mac,omitempty"`
+	Reusable      bool                   `protobuf:"varint,11,opt,name=reusable,proto3" json:"reusable,omitempty"`
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	RevokedAt     *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
+	Account       []byte                 `protobuf:"bytes,30,opt,name=account,proto3" json:"account,omitempty"` // optional
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExternalKey) Reset() {
+	*x = ExternalKey{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExternalKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExternalKey) ProtoMessage() {}
+
+func (x *ExternalKey) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExternalKey.ProtoReflect.Descriptor instead.
+func (*ExternalKey) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *ExternalKey) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ExternalKey) GetDirectory() string {
+	if x != nil {
+		return x.Directory
+	}
+	return ""
+}
+
+func (x *ExternalKey) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+func (x *ExternalKey) GetMac() []byte {
+	if x != nil {
+		return x.Mac
+	}
+	return nil
+}
+
+func (x *ExternalKey) GetReusable() bool {
+	if x != nil {
+		return x.Reusable
+	}
+	return false
+}
+
+func (x *ExternalKey) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *ExternalKey) GetRevokedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RevokedAt
+	}
+	return nil
+}
+
+func (x *ExternalKey) GetAccount() []byte {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+type CreateExternalKeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *ExternalKey           `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateExternalKeyRequest) Reset() {
+	*x = CreateExternalKeyRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateExternalKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateExternalKeyRequest) ProtoMessage() {}
+
+func (x *CreateExternalKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateExternalKeyRequest.ProtoReflect.Descriptor instead.
+func (*CreateExternalKeyRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *CreateExternalKeyRequest) GetKey() *ExternalKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+type CreateExternalKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateExternalKeyResponse) Reset() {
+	*x = CreateExternalKeyResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateExternalKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateExternalKeyResponse) ProtoMessage() {}
+
+func (x *CreateExternalKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateExternalKeyResponse.ProtoReflect.Descriptor instead.
+func (*CreateExternalKeyResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{63}
+}
+
+type ExternalKeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Directory     string                 `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExternalKeyRequest) Reset() {
+	*x = ExternalKeyRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExternalKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExternalKeyRequest) ProtoMessage() {}
+
+func (x *ExternalKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExternalKeyRequest.ProtoReflect.Descriptor instead.
+func (*ExternalKeyRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *ExternalKeyRequest) GetDirectory() string {
+	if x != nil {
+		return x.Directory
+	}
+	return ""
+}
+
+func (x *ExternalKeyRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ExternalKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *ExternalKey           `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExternalKeyResponse) Reset() {
+	*x = ExternalKeyResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExternalKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExternalKeyResponse) ProtoMessage() {}
+
+func (x *ExternalKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExternalKeyResponse.ProtoReflect.Descriptor instead.
+func (*ExternalKeyResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *ExternalKeyResponse) GetKey() *ExternalKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+type ExternalKeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Directory     string                 `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExternalKeysRequest) Reset() {
+	*x = ExternalKeysRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExternalKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExternalKeysRequest) ProtoMessage() {}
+
+func (x *ExternalKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExternalKeysRequest.ProtoReflect.Descriptor instead.
+func (*ExternalKeysRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *ExternalKeysRequest) GetDirectory() string {
+	if x != nil {
+		return x.Directory
+	}
+	return ""
+}
+
+type ExternalKeysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []*ExternalKey         `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExternalKeysResponse) Reset() {
+	*x = ExternalKeysResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExternalKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExternalKeysResponse) ProtoMessage() {}
+
+func (x *ExternalKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExternalKeysResponse.ProtoReflect.Descriptor instead.
+func (*ExternalKeysResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *ExternalKeysResponse) GetKeys() []*ExternalKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type RevokeExternalKeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Directory     string                 `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeExternalKeyRequest) Reset() {
+	*x = RevokeExternalKeyRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeExternalKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeExternalKeyRequest) ProtoMessage() {}
+
+func (x *RevokeExternalKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeExternalKeyRequest.ProtoReflect.Descriptor instead.
+func (*RevokeExternalKeyRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *RevokeExternalKeyRequest) GetDirectory() string {
+	if x != nil {
+		return x.Directory
+	}
+	return ""
+}
+
+func (x *RevokeExternalKeyRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RevokeExternalKeyRequest) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type RevokeExternalKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeExternalKeyResponse) Reset() {
+	*x = RevokeExternalKeyResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeExternalKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeExternalKeyResponse) ProtoMessage() {}
+
+func (x *RevokeExternalKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeExternalKeyResponse.ProtoReflect.Descriptor instead.
+func (*RevokeExternalKeyResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{69}
+}
+
+type RenewalOrder struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Id             []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Serial         []byte                 `protobuf:"bytes,10,opt,name=serial,proto3" json:"serial,omitempty"` // optional
+	IssuedFrom     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=issued_from,json=issuedFrom,proto3" json:"issued_from,omitempty"`
+	IssuedBefore   *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=issued_before,json=issuedBefore,proto3" json:"issued_before,omitempty"`
+	Start          *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=start,proto3" json:"start,omitempty"`
+	End            *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=end,proto3" json:"end,omitempty"`
+	ExplanationUrl string                 `protobuf:"bytes,22,opt,name=explanation_url,json=explanationUrl,proto3" json:"explanation_url,omitempty"`
+	CreatedAt      *timestamppb.Timestamp `protobuf:"bytes,30,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	By             string                 `protobuf:"bytes,31,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RenewalOrder) Reset() {
+	*x = RenewalOrder{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewalOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewalOrder) ProtoMessage() {}
+
+func (x *RenewalOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewalOrder.ProtoReflect.Descriptor instead.
+func (*RenewalOrder) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *RenewalOrder) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *RenewalOrder) GetSerial() []byte {
+	if x != nil {
+		return x.Serial
+	}
+	return nil
+}
+
+func (x *RenewalOrder) GetIssuedFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IssuedFrom
+	}
+	return nil
+}
+
+func (x *RenewalOrder) GetIssuedBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IssuedBefore
+	}
+	return nil
+}
+
+func (x *RenewalOrder) GetStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *RenewalOrder) GetEnd() *timestamppb.Timestamp {
+	if x != nil {
+		return x.End
+	}
+	return nil
+}
+
+func (x *RenewalOrder) GetExplanationUrl() string {
+	if x != nil {
+		return x.ExplanationUrl
+	}
+	return ""
+}
+
+func (x *RenewalOrder) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *RenewalOrder) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+type RenewalOrderRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Certificate   *acmepb.Certificate    `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewalOrderRequest) Reset() {
+	*x = RenewalOrderRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewalOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewalOrderRequest) ProtoMessage() {}
+
+func (x *RenewalOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewalOrderRequest.ProtoReflect.Descriptor instead.
+func (*RenewalOrderRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *RenewalOrderRequest) GetCertificate() *acmepb.Certificate {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+type RenewalOrderResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *RenewalOrder          `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewalOrderResponse) Reset() {
+	*x = RenewalOrderResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewalOrderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewalOrderResponse) ProtoMessage() {}
+
+func (x *RenewalOrderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewalOrderResponse.ProtoReflect.Descriptor instead.
+func (*RenewalOrderResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *RenewalOrderResponse) GetOrder() *RenewalOrder {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+type CreateRenewalOrderRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *RenewalOrder          `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRenewalOrderRequest) Reset() {
+	*x = CreateRenewalOrderRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRenewalOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRenewalOrderRequest) ProtoMessage() {}
+
+func (x *CreateRenewalOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRenewalOrderRequest.ProtoReflect.Descriptor instead.
+func (*CreateRenewalOrderRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *CreateRenewalOrderRequest) GetOrder() *RenewalOrder {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+type CreateRenewalOrderResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRenewalOrderResponse) Reset() {
+	*x = CreateRenewalOrderResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRenewalOrderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRenewalOrderResponse) ProtoMessage() {}
+
+func (x *CreateRenewalOrderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRenewalOrderResponse.ProtoReflect.Descriptor instead.
+func (*CreateRenewalOrderResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{74}
+}
+
+type RenewalOrdersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewalOrdersRequest) Reset() {
+	*x = RenewalOrdersRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewalOrdersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewalOrdersRequest) ProtoMessage() {}
+
+func (x *RenewalOrdersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewalOrdersRequest.ProtoReflect.Descriptor instead.
+func (*RenewalOrdersRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{75}
+}
+
+type RenewalOrdersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Orders        []*RenewalOrder        `protobuf:"bytes,1,rep,name=orders,proto3" json:"orders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewalOrdersResponse) Reset() {
+	*x = RenewalOrdersResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewalOrdersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewalOrdersResponse) ProtoMessage() {}
+
+func (x *RenewalOrdersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewalOrdersResponse.ProtoReflect.Descriptor instead.
+func (*RenewalOrdersResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *RenewalOrdersResponse) GetOrders() []*RenewalOrder {
+	if x != nil {
+		return x.Orders
+	}
+	return nil
+}
+
+type CancelOrderRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelOrderRequest) Reset() {
+	*x = CancelOrderRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelOrderRequest) ProtoMessage() {}
+
+func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
+func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *CancelOrderRequest) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *CancelOrderRequest) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type OrdersClaimedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Orders        []*acmepb.Order        `protobuf:"bytes,1,rep,name=orders,proto3" json:"orders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrdersClaimedResponse) Reset() {
+	*x = OrdersClaimedResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrdersClaimedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrdersClaimedResponse) ProtoMessage() {}
+
+func (x *OrdersClaimedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrdersClaimedResponse.ProtoReflect.Descriptor instead.
+func (*OrdersClaimedResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *OrdersClaimedResponse) GetOrders() []*acmepb.Order {
+	if x != nil {
+		return x.Orders
+	}
+	return nil
 }
 
 type RecordCAARequest_Entry struct {
@@ -2951,7 +3951,7 @@ type RecordCAARequest_Entry struct {
 
 func (x *RecordCAARequest_Entry) Reset() {
 	*x = RecordCAARequest_Entry{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[59]
+	mi := &file_internal_rpc_sa_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2963,7 +3963,7 @@ func (x *RecordCAARequest_Entry) String() string {
 func (*RecordCAARequest_Entry) ProtoMessage() {}
 
 func (x *RecordCAARequest_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[59]
+	mi := &file_internal_rpc_sa_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2976,7 +3976,7 @@ func (x *RecordCAARequest_Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCAARequest_Entry.ProtoReflect.Descriptor instead.
 func (*RecordCAARequest_Entry) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{35, 0}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{37, 0}
 }
 
 func (x *RecordCAARequest_Entry) GetAuthorization() []byte {
@@ -3083,7 +4083,10 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"validUntil\x12=\n" +
 	"\fvalidated_by\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vvalidatedBy\x12\x18\n" +
 	"\apending\x18\x14 \x01(\bR\apending\x12?\n" +
-	"\rpending_until\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\fpendingUntil\"0\n" +
+	"\rpending_until\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\fpendingUntil\"`\n" +
+	"\x1aCreateAuthorizationRequest\x12B\n" +
+	"\rauthorization\x18\x01 \x01(\v2\x1c.cairn.acme.v1.AuthorizationR\rauthorization\"\x1d\n" +
+	"\x1bCreateAuthorizationResponse\"0\n" +
 	"\x1eDeactivateAuthorizationRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\"\xe8\x01\n" +
 	"\x16BeginValidationRequest\x12$\n" +
@@ -3121,7 +4124,7 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\x05Entry\x12$\n" +
 	"\rauthorization\x18\x01 \x01(\fR\rauthorization\x126\n" +
 	"\bevidence\x18\x02 \x01(\v2\x1a.cairn.acme.v1.CAAEvidenceR\bevidence\"\x13\n" +
-	"\x11RecordCAAResponse\"\x91\x02\n" +
+	"\x11RecordCAAResponse\"\xb6\x02\n" +
 	"\x15RecordIssuanceRequest\x12<\n" +
 	"\vcertificate\x18\x01 \x01(\v2\x1a.cairn.acme.v1.CertificateR\vcertificate\x12\x14\n" +
 	"\x05owner\x18\n" +
@@ -3129,7 +4132,8 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\vlease_until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"leaseUntil\x12(\n" +
 	"\x10auto_renewal_csr\x18\x14 \x01(\fR\x0eautoRenewalCsr\x12=\n" +
-	"\fnext_renewal\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\vnextRenewal\"\x18\n" +
+	"\fnext_renewal\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\vnextRenewal\x12#\n" +
+	"\rrenewal_owner\x18\x16 \x01(\tR\frenewalOwner\"\x18\n" +
 	"\x16RecordIssuanceResponse\"C\n" +
 	"\x17CompleteIssuanceRequest\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\fR\x06serial\x12\x10\n" +
@@ -3184,7 +4188,66 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x120\n" +
 	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"#\n" +
 	"\rLeaseResponse\x12\x12\n" +
-	"\x04held\x18\x01 \x01(\bR\x04held2\xdb\x15\n" +
+	"\x04held\x18\x01 \x01(\bR\x04held\"\x93\x02\n" +
+	"\vExternalKey\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
+	"\tdirectory\x18\x02 \x01(\tR\tdirectory\x12\x18\n" +
+	"\acomment\x18\x03 \x01(\tR\acomment\x12\x10\n" +
+	"\x03mac\x18\n" +
+	" \x01(\fR\x03mac\x12\x1a\n" +
+	"\breusable\x18\v \x01(\bR\breusable\x129\n" +
+	"\n" +
+	"created_at\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"\n" +
+	"revoked_at\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\trevokedAt\x12\x18\n" +
+	"\aaccount\x18\x1e \x01(\fR\aaccount\"F\n" +
+	"\x18CreateExternalKeyRequest\x12*\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.cairn.sa.v1.ExternalKeyR\x03key\"\x1b\n" +
+	"\x19CreateExternalKeyResponse\"B\n" +
+	"\x12ExternalKeyRequest\x12\x1c\n" +
+	"\tdirectory\x18\x01 \x01(\tR\tdirectory\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\"A\n" +
+	"\x13ExternalKeyResponse\x12*\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.cairn.sa.v1.ExternalKeyR\x03key\"3\n" +
+	"\x13ExternalKeysRequest\x12\x1c\n" +
+	"\tdirectory\x18\x01 \x01(\tR\tdirectory\"D\n" +
+	"\x14ExternalKeysResponse\x12,\n" +
+	"\x04keys\x18\x01 \x03(\v2\x18.cairn.sa.v1.ExternalKeyR\x04keys\"t\n" +
+	"\x18RevokeExternalKeyRequest\x12\x1c\n" +
+	"\tdirectory\x18\x01 \x01(\tR\tdirectory\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12*\n" +
+	"\x02at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x1b\n" +
+	"\x19RevokeExternalKeyResponse\"\x88\x03\n" +
+	"\fRenewalOrder\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
+	"\x06serial\x18\n" +
+	" \x01(\fR\x06serial\x12;\n" +
+	"\vissued_from\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"issuedFrom\x12?\n" +
+	"\rissued_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\fissuedBefore\x120\n" +
+	"\x05start\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12,\n" +
+	"\x03end\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\x03end\x12'\n" +
+	"\x0fexplanation_url\x18\x16 \x01(\tR\x0eexplanationUrl\x129\n" +
+	"\n" +
+	"created_at\x18\x1e \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x0e\n" +
+	"\x02by\x18\x1f \x01(\tR\x02by\"S\n" +
+	"\x13RenewalOrderRequest\x12<\n" +
+	"\vcertificate\x18\x01 \x01(\v2\x1a.cairn.acme.v1.CertificateR\vcertificate\"G\n" +
+	"\x14RenewalOrderResponse\x12/\n" +
+	"\x05order\x18\x01 \x01(\v2\x19.cairn.sa.v1.RenewalOrderR\x05order\"L\n" +
+	"\x19CreateRenewalOrderRequest\x12/\n" +
+	"\x05order\x18\x01 \x01(\v2\x19.cairn.sa.v1.RenewalOrderR\x05order\"\x1c\n" +
+	"\x1aCreateRenewalOrderResponse\"\x16\n" +
+	"\x14RenewalOrdersRequest\"J\n" +
+	"\x15RenewalOrdersResponse\x121\n" +
+	"\x06orders\x18\x01 \x03(\v2\x19.cairn.sa.v1.RenewalOrderR\x06orders\"P\n" +
+	"\x12CancelOrderRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12*\n" +
+	"\x02at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"E\n" +
+	"\x15OrdersClaimedResponse\x12,\n" +
+	"\x06orders\x18\x01 \x03(\v2\x14.cairn.acme.v1.OrderR\x06orders2\xd2\x1d\n" +
 	"\x10StorageAuthority\x12I\n" +
 	"\aAccount\x12\x1b.cairn.sa.v1.AccountRequest\x1a\x1c.cairn.sa.v1.AccountResponse\"\x03\x90\x02\x01\x12S\n" +
 	"\fAccountByKey\x12 .cairn.sa.v1.AccountByKeyRequest\x1a\x1c.cairn.sa.v1.AccountResponse\"\x03\x90\x02\x01\x12C\n" +
@@ -3194,13 +4257,15 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\vCertificate\x12\x1f.cairn.sa.v1.CertificateRequest\x1a .cairn.sa.v1.CertificateResponse\"\x03\x90\x02\x01\x12F\n" +
 	"\x06Issuer\x12\x1a.cairn.sa.v1.IssuerRequest\x1a\x1b.cairn.sa.v1.IssuerResponse\"\x03\x90\x02\x01\x12I\n" +
 	"\aIssuers\x12\x1b.cairn.sa.v1.IssuersRequest\x1a\x1c.cairn.sa.v1.IssuersResponse\"\x03\x90\x02\x01\x12=\n" +
-	"\x03CRL\x12\x17.cairn.sa.v1.CRLRequest\x1a\x18.cairn.sa.v1.CRLResponse\"\x03\x90\x02\x01\x12@\n" +
+	"\x03CRL\x12\x17.cairn.sa.v1.CRLRequest\x1a\x18.cairn.sa.v1.CRLResponse\"\x03\x90\x02\x01\x12X\n" +
+	"\fRenewalOrder\x12 .cairn.sa.v1.RenewalOrderRequest\x1a!.cairn.sa.v1.RenewalOrderResponse\"\x03\x90\x02\x01\x12@\n" +
 	"\x04Ping\x12\x18.cairn.sa.v1.PingRequest\x1a\x19.cairn.sa.v1.PingResponse\"\x03\x90\x02\x01\x12V\n" +
 	"\rCreateAccount\x12!.cairn.sa.v1.CreateAccountRequest\x1a\".cairn.sa.v1.CreateAccountResponse\x12P\n" +
 	"\rUpdateAccount\x12!.cairn.sa.v1.UpdateAccountRequest\x1a\x1c.cairn.sa.v1.AccountResponse\x12V\n" +
 	"\x10ChangeAccountKey\x12$.cairn.sa.v1.ChangeAccountKeyRequest\x1a\x1c.cairn.sa.v1.AccountResponse\x12P\n" +
 	"\vCreateOrder\x12\x1f.cairn.sa.v1.CreateOrderRequest\x1a .cairn.sa.v1.CreateOrderResponse\x12n\n" +
-	"\x16ReusableAuthorizations\x12*.cairn.sa.v1.ReusableAuthorizationsRequest\x1a#.cairn.sa.v1.AuthorizationsResponse\"\x03\x90\x02\x01\x12j\n" +
+	"\x16ReusableAuthorizations\x12*.cairn.sa.v1.ReusableAuthorizationsRequest\x1a#.cairn.sa.v1.AuthorizationsResponse\"\x03\x90\x02\x01\x12h\n" +
+	"\x13CreateAuthorization\x12'.cairn.sa.v1.CreateAuthorizationRequest\x1a(.cairn.sa.v1.CreateAuthorizationResponse\x12j\n" +
 	"\x17DeactivateAuthorization\x12+.cairn.sa.v1.DeactivateAuthorizationRequest\x1a\".cairn.sa.v1.AuthorizationResponse\x12Z\n" +
 	"\x0fBeginValidation\x12#.cairn.sa.v1.BeginValidationRequest\x1a\".cairn.sa.v1.AuthorizationResponse\x12R\n" +
 	"\x10ClaimValidations\x12\x19.cairn.sa.v1.ClaimRequest\x1a#.cairn.sa.v1.AuthorizationsResponse\x12\\\n" +
@@ -3220,7 +4285,16 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\bBlockKey\x12\x1c.cairn.sa.v1.BlockKeyRequest\x1a\x1d.cairn.sa.v1.BlockKeyResponse\x12R\n" +
 	"\n" +
 	"KeyBlocked\x12\x1e.cairn.sa.v1.KeyBlockedRequest\x1a\x1f.cairn.sa.v1.KeyBlockedResponse\"\x03\x90\x02\x01\x12C\n" +
-	"\x05Lease\x12\x19.cairn.sa.v1.LeaseRequest\x1a\x1a.cairn.sa.v1.LeaseResponse\"\x03\x90\x02\x02B-Z+github.com/cairn-ca/cairn/internal/rpc/sapbb\x06proto3"
+	"\x05Lease\x12\x19.cairn.sa.v1.LeaseRequest\x1a\x1a.cairn.sa.v1.LeaseResponse\"\x03\x90\x02\x02\x12b\n" +
+	"\x11CreateExternalKey\x12%.cairn.sa.v1.CreateExternalKeyRequest\x1a&.cairn.sa.v1.CreateExternalKeyResponse\x12U\n" +
+	"\vExternalKey\x12\x1f.cairn.sa.v1.ExternalKeyRequest\x1a .cairn.sa.v1.ExternalKeyResponse\"\x03\x90\x02\x01\x12X\n" +
+	"\fExternalKeys\x12 .cairn.sa.v1.ExternalKeysRequest\x1a!.cairn.sa.v1.ExternalKeysResponse\"\x03\x90\x02\x01\x12b\n" +
+	"\x11RevokeExternalKey\x12%.cairn.sa.v1.RevokeExternalKeyRequest\x1a&.cairn.sa.v1.RevokeExternalKeyResponse\x12e\n" +
+	"\x12CreateRenewalOrder\x12&.cairn.sa.v1.CreateRenewalOrderRequest\x1a'.cairn.sa.v1.CreateRenewalOrderResponse\x12[\n" +
+	"\rRenewalOrders\x12!.cairn.sa.v1.RenewalOrdersRequest\x1a\".cairn.sa.v1.RenewalOrdersResponse\"\x03\x90\x02\x01\x12J\n" +
+	"\vCancelOrder\x12\x1f.cairn.sa.v1.CancelOrderRequest\x1a\x1a.cairn.sa.v1.OrderResponse\x12N\n" +
+	"\rClaimRenewals\x12\x19.cairn.sa.v1.ClaimRequest\x1a\".cairn.sa.v1.OrdersClaimedResponse\x12X\n" +
+	"\rRecordRenewal\x12\".cairn.sa.v1.RecordIssuanceRequest\x1a#.cairn.sa.v1.RecordIssuanceResponseB-Z+github.com/cairn-ca/cairn/internal/rpc/sapbb\x06proto3"
 
 var (
 	file_internal_rpc_sa_proto_rawDescOnce sync.Once
@@ -3234,7 +4308,7 @@ func file_internal_rpc_sa_proto_rawDescGZIP() []byte {
 	return file_internal_rpc_sa_proto_rawDescData
 }
 
-var file_internal_rpc_sa_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_internal_rpc_sa_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
 var file_internal_rpc_sa_proto_goTypes = []any{
 	(*AccountResponse)(nil),                // 0: cairn.sa.v1.AccountResponse
 	(*OrderResponse)(nil),                  // 1: cairn.sa.v1.OrderResponse
@@ -3265,164 +4339,224 @@ var file_internal_rpc_sa_proto_goTypes = []any{
 	(*CreateOrderRequest)(nil),             // 26: cairn.sa.v1.CreateOrderRequest
 	(*CreateOrderResponse)(nil),            // 27: cairn.sa.v1.CreateOrderResponse
 	(*ReusableAuthorizationsRequest)(nil),  // 28: cairn.sa.v1.ReusableAuthorizationsRequest
-	(*DeactivateAuthorizationRequest)(nil), // 29: cairn.sa.v1.DeactivateAuthorizationRequest
-	(*BeginValidationRequest)(nil),         // 30: cairn.sa.v1.BeginValidationRequest
-	(*ClaimRequest)(nil),                   // 31: cairn.sa.v1.ClaimRequest
-	(*RetryValidationRequest)(nil),         // 32: cairn.sa.v1.RetryValidationRequest
-	(*RetryValidationResponse)(nil),        // 33: cairn.sa.v1.RetryValidationResponse
-	(*CompleteValidationRequest)(nil),      // 34: cairn.sa.v1.CompleteValidationRequest
-	(*RecordCAARequest)(nil),               // 35: cairn.sa.v1.RecordCAARequest
-	(*RecordCAAResponse)(nil),              // 36: cairn.sa.v1.RecordCAAResponse
-	(*RecordIssuanceRequest)(nil),          // 37: cairn.sa.v1.RecordIssuanceRequest
-	(*RecordIssuanceResponse)(nil),         // 38: cairn.sa.v1.RecordIssuanceResponse
-	(*CompleteIssuanceRequest)(nil),        // 39: cairn.sa.v1.CompleteIssuanceRequest
-	(*CompleteIssuanceResponse)(nil),       // 40: cairn.sa.v1.CompleteIssuanceResponse
-	(*FailIssuanceRequest)(nil),            // 41: cairn.sa.v1.FailIssuanceRequest
-	(*FailIssuanceResponse)(nil),           // 42: cairn.sa.v1.FailIssuanceResponse
-	(*RevokeRequest)(nil),                  // 43: cairn.sa.v1.RevokeRequest
-	(*RevokeResponse)(nil),                 // 44: cairn.sa.v1.RevokeResponse
-	(*RevocationsRequest)(nil),             // 45: cairn.sa.v1.RevocationsRequest
-	(*RevocationsResponse)(nil),            // 46: cairn.sa.v1.RevocationsResponse
-	(*LatestRevocationRequest)(nil),        // 47: cairn.sa.v1.LatestRevocationRequest
-	(*LatestRevocationResponse)(nil),       // 48: cairn.sa.v1.LatestRevocationResponse
-	(*PublishCRLRequest)(nil),              // 49: cairn.sa.v1.PublishCRLRequest
-	(*PublishCRLResponse)(nil),             // 50: cairn.sa.v1.PublishCRLResponse
-	(*PutIssuerRequest)(nil),               // 51: cairn.sa.v1.PutIssuerRequest
-	(*PutIssuerResponse)(nil),              // 52: cairn.sa.v1.PutIssuerResponse
-	(*BlockKeyRequest)(nil),                // 53: cairn.sa.v1.BlockKeyRequest
-	(*BlockKeyResponse)(nil),               // 54: cairn.sa.v1.BlockKeyResponse
-	(*KeyBlockedRequest)(nil),              // 55: cairn.sa.v1.KeyBlockedRequest
-	(*KeyBlockedResponse)(nil),             // 56: cairn.sa.v1.KeyBlockedResponse
-	(*LeaseRequest)(nil),                   // 57: cairn.sa.v1.LeaseRequest
-	(*LeaseResponse)(nil),                  // 58: cairn.sa.v1.LeaseResponse
-	(*RecordCAARequest_Entry)(nil),         // 59: cairn.sa.v1.RecordCAARequest.Entry
-	(*acmepb.Account)(nil),                 // 60: cairn.acme.v1.Account
-	(*acmepb.Order)(nil),                   // 61: cairn.acme.v1.Order
-	(*acmepb.Authorization)(nil),           // 62: cairn.acme.v1.Authorization
-	(*acmepb.Certificate)(nil),             // 63: cairn.acme.v1.Certificate
-	(*acmepb.Issuer)(nil),                  // 64: cairn.acme.v1.Issuer
-	(*timestamppb.Timestamp)(nil),          // 65: google.protobuf.Timestamp
-	(*acmepb.Strings)(nil),                 // 66: cairn.acme.v1.Strings
-	(*acmepb.Identifier)(nil),              // 67: cairn.acme.v1.Identifier
-	(*acmepb.Problem)(nil),                 // 68: cairn.acme.v1.Problem
-	(*acmepb.Evidence)(nil),                // 69: cairn.acme.v1.Evidence
-	(*acmepb.Revocation)(nil),              // 70: cairn.acme.v1.Revocation
-	(*acmepb.CAAEvidence)(nil),             // 71: cairn.acme.v1.CAAEvidence
+	(*CreateAuthorizationRequest)(nil),     // 29: cairn.sa.v1.CreateAuthorizationRequest
+	(*CreateAuthorizationResponse)(nil),    // 30: cairn.sa.v1.CreateAuthorizationResponse
+	(*DeactivateAuthorizationRequest)(nil), // 31: cairn.sa.v1.DeactivateAuthorizationRequest
+	(*BeginValidationRequest)(nil),         // 32: cairn.sa.v1.BeginValidationRequest
+	(*ClaimRequest)(nil),                   // 33: cairn.sa.v1.ClaimRequest
+	(*RetryValidationRequest)(nil),         // 34: cairn.sa.v1.RetryValidationRequest
+	(*RetryValidationResponse)(nil),        // 35: cairn.sa.v1.RetryValidationResponse
+	(*CompleteValidationRequest)(nil),      // 36: cairn.sa.v1.CompleteValidationRequest
+	(*RecordCAARequest)(nil),               // 37: cairn.sa.v1.RecordCAARequest
+	(*RecordCAAResponse)(nil),              // 38: cairn.sa.v1.RecordCAAResponse
+	(*RecordIssuanceRequest)(nil),          // 39: cairn.sa.v1.RecordIssuanceRequest
+	(*RecordIssuanceResponse)(nil),         // 40: cairn.sa.v1.RecordIssuanceResponse
+	(*CompleteIssuanceRequest)(nil),        // 41: cairn.sa.v1.CompleteIssuanceRequest
+	(*CompleteIssuanceResponse)(nil),       // 42: cairn.sa.v1.CompleteIssuanceResponse
+	(*FailIssuanceRequest)(nil),            // 43: cairn.sa.v1.FailIssuanceRequest
+	(*FailIssuanceResponse)(nil),           // 44: cairn.sa.v1.FailIssuanceResponse
+	(*RevokeRequest)(nil),                  // 45: cairn.sa.v1.RevokeRequest
+	(*RevokeResponse)(nil),                 // 46: cairn.sa.v1.RevokeResponse
+	(*RevocationsRequest)(nil),             // 47: cairn.sa.v1.RevocationsRequest
+	(*RevocationsResponse)(nil),            // 48: cairn.sa.v1.RevocationsResponse
+	(*LatestRevocationRequest)(nil),        // 49: cairn.sa.v1.LatestRevocationRequest
+	(*LatestRevocationResponse)(nil),       // 50: cairn.sa.v1.LatestRevocationResponse
+	(*PublishCRLRequest)(nil),              // 51: cairn.sa.v1.PublishCRLRequest
+	(*PublishCRLResponse)(nil),             // 52: cairn.sa.v1.PublishCRLResponse
+	(*PutIssuerRequest)(nil),               // 53: cairn.sa.v1.PutIssuerRequest
+	(*PutIssuerResponse)(nil),              // 54: cairn.sa.v1.PutIssuerResponse
+	(*BlockKeyRequest)(nil),                // 55: cairn.sa.v1.BlockKeyRequest
+	(*BlockKeyResponse)(nil),               // 56: cairn.sa.v1.BlockKeyResponse
+	(*KeyBlockedRequest)(nil),              // 57: cairn.sa.v1.KeyBlockedRequest
+	(*KeyBlockedResponse)(nil),             // 58: cairn.sa.v1.KeyBlockedResponse
+	(*LeaseRequest)(nil),                   // 59: cairn.sa.v1.LeaseRequest
+	(*LeaseResponse)(nil),                  // 60: cairn.sa.v1.LeaseResponse
+	(*ExternalKey)(nil),                    // 61: cairn.sa.v1.ExternalKey
+	(*CreateExternalKeyRequest)(nil),       // 62: cairn.sa.v1.CreateExternalKeyRequest
+	(*CreateExternalKeyResponse)(nil),      // 63: cairn.sa.v1.CreateExternalKeyResponse
+	(*ExternalKeyRequest)(nil),             // 64: cairn.sa.v1.ExternalKeyRequest
+	(*ExternalKeyResponse)(nil),            // 65: cairn.sa.v1.ExternalKeyResponse
+	(*ExternalKeysRequest)(nil),            // 66: cairn.sa.v1.ExternalKeysRequest
+	(*ExternalKeysResponse)(nil),           // 67: cairn.sa.v1.ExternalKeysResponse
+	(*RevokeExternalKeyRequest)(nil),       // 68: cairn.sa.v1.RevokeExternalKeyRequest
+	(*RevokeExternalKeyResponse)(nil),      // 69: cairn.sa.v1.RevokeExternalKeyResponse
+	(*RenewalOrder)(nil),                   // 70: cairn.sa.v1.RenewalOrder
+	(*RenewalOrderRequest)(nil),            // 71: cairn.sa.v1.RenewalOrderRequest
+	(*RenewalOrderResponse)(nil),           // 72: cairn.sa.v1.RenewalOrderResponse
+	(*CreateRenewalOrderRequest)(nil),      // 73: cairn.sa.v1.CreateRenewalOrderRequest
+	(*CreateRenewalOrderResponse)(nil),     // 74: cairn.sa.v1.CreateRenewalOrderResponse
+	(*RenewalOrdersRequest)(nil),           // 75: cairn.sa.v1.RenewalOrdersRequest
+	(*RenewalOrdersResponse)(nil),          // 76: cairn.sa.v1.RenewalOrdersResponse
+	(*CancelOrderRequest)(nil),             // 77: cairn.sa.v1.CancelOrderRequest
+	(*OrdersClaimedResponse)(nil),          // 78: cairn.sa.v1.OrdersClaimedResponse
+	(*RecordCAARequest_Entry)(nil),         // 79: cairn.sa.v1.RecordCAARequest.Entry
+	(*acmepb.Account)(nil),                 // 80: cairn.acme.v1.Account
+	(*acmepb.Order)(nil),                   // 81: cairn.acme.v1.Order
+	(*acmepb.Authorization)(nil),           // 82: cairn.acme.v1.Authorization
+	(*acmepb.Certificate)(nil),             // 83: cairn.acme.v1.Certificate
+	(*acmepb.Issuer)(nil),                  // 84: cairn.acme.v1.Issuer
+	(*timestamppb.Timestamp)(nil),          // 85: google.protobuf.Timestamp
+	(*acmepb.Strings)(nil),                 // 86: cairn.acme.v1.Strings
+	(*acmepb.Identifier)(nil),              // 87: cairn.acme.v1.Identifier
+	(*acmepb.Problem)(nil),                 // 88: cairn.acme.v1.Problem
+	(*acmepb.Evidence)(nil),                // 89: cairn.acme.v1.Evidence
+	(*acmepb.Revocation)(nil),              // 90: cairn.acme.v1.Revocation
+	(*acmepb.CAAEvidence)(nil),             // 91: cairn.acme.v1.CAAEvidence
 }
 var file_internal_rpc_sa_proto_depIdxs = []int32{
-	60, // 0: cairn.sa.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
-	61, // 1: cairn.sa.v1.OrderResponse.order:type_name -> cairn.acme.v1.Order
-	62, // 2: cairn.sa.v1.AuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
-	62, // 3: cairn.sa.v1.AuthorizationsResponse.authorizations:type_name -> cairn.acme.v1.Authorization
-	63, // 4: cairn.sa.v1.CertificateResponse.certificate:type_name -> cairn.acme.v1.Certificate
-	63, // 5: cairn.sa.v1.CertificatesResponse.certificates:type_name -> cairn.acme.v1.Certificate
-	64, // 6: cairn.sa.v1.IssuerResponse.issuer:type_name -> cairn.acme.v1.Issuer
-	64, // 7: cairn.sa.v1.IssuersResponse.issuers:type_name -> cairn.acme.v1.Issuer
-	19, // 8: cairn.sa.v1.CRLResponse.crl:type_name -> cairn.sa.v1.CertificateRevocationList
-	65, // 9: cairn.sa.v1.CertificateRevocationList.this_update:type_name -> google.protobuf.Timestamp
-	65, // 10: cairn.sa.v1.CertificateRevocationList.next_update:type_name -> google.protobuf.Timestamp
-	60, // 11: cairn.sa.v1.CreateAccountRequest.account:type_name -> cairn.acme.v1.Account
-	60, // 12: cairn.sa.v1.CreateAccountResponse.stored:type_name -> cairn.acme.v1.Account
-	66, // 13: cairn.sa.v1.UpdateAccountRequest.contacts:type_name -> cairn.acme.v1.Strings
-	61, // 14: cairn.sa.v1.CreateOrderRequest.order:type_name -> cairn.acme.v1.Order
-	62, // 15: cairn.sa.v1.CreateOrderRequest.authorizations:type_name -> cairn.acme.v1.Authorization
-	67, // 16: cairn.sa.v1.ReusableAuthorizationsRequest.identifiers:type_name -> cairn.acme.v1.Identifier
-	65, // 17: cairn.sa.v1.ReusableAuthorizationsRequest.valid_until:type_name -> google.protobuf.Timestamp
-	65, // 18: cairn.sa.v1.ReusableAuthorizationsRequest.validated_by:type_name -> google.protobuf.Timestamp
-	65, // 19: cairn.sa.v1.ReusableAuthorizationsRequest.pending_until:type_name -> google.protobuf.Timestamp
-	65, // 20: cairn.sa.v1.BeginValidationRequest.lease_until:type_name -> google.protobuf.Timestamp
-	65, // 21: cairn.sa.v1.ClaimRequest.lease_until:type_name -> google.protobuf.Timestamp
-	68, // 22: cairn.sa.v1.RetryValidationRequest.error:type_name -> cairn.acme.v1.Problem
-	65, // 23: cairn.sa.v1.RetryValidationRequest.next_try:type_name -> google.protobuf.Timestamp
-	68, // 24: cairn.sa.v1.CompleteValidationRequest.problem:type_name -> cairn.acme.v1.Problem
-	65, // 25: cairn.sa.v1.CompleteValidationRequest.validated:type_name -> google.protobuf.Timestamp
-	65, // 26: cairn.sa.v1.CompleteValidationRequest.expires:type_name -> google.protobuf.Timestamp
-	69, // 27: cairn.sa.v1.CompleteValidationRequest.evidence:type_name -> cairn.acme.v1.Evidence
-	59, // 28: cairn.sa.v1.RecordCAARequest.evidence:type_name -> cairn.sa.v1.RecordCAARequest.Entry
-	63, // 29: cairn.sa.v1.RecordIssuanceRequest.certificate:type_name -> cairn.acme.v1.Certificate
-	65, // 30: cairn.sa.v1.RecordIssuanceRequest.lease_until:type_name -> google.protobuf.Timestamp
-	65, // 31: cairn.sa.v1.RecordIssuanceRequest.next_renewal:type_name -> google.protobuf.Timestamp
-	68, // 32: cairn.sa.v1.FailIssuanceRequest.problem:type_name -> cairn.acme.v1.Problem
-	70, // 33: cairn.sa.v1.RevokeRequest.revocation:type_name -> cairn.acme.v1.Revocation
-	65, // 34: cairn.sa.v1.RevocationsRequest.expires_after:type_name -> google.protobuf.Timestamp
-	70, // 35: cairn.sa.v1.RevocationsResponse.revocations:type_name -> cairn.acme.v1.Revocation
-	65, // 36: cairn.sa.v1.LatestRevocationResponse.at:type_name -> google.protobuf.Timestamp
-	19, // 37: cairn.sa.v1.PublishCRLRequest.crl:type_name -> cairn.sa.v1.CertificateRevocationList
-	64, // 38: cairn.sa.v1.PutIssuerRequest.issuer:type_name -> cairn.acme.v1.Issuer
-	65, // 39: cairn.sa.v1.BlockKeyRequest.at:type_name -> google.protobuf.Timestamp
-	65, // 40: cairn.sa.v1.LeaseRequest.until:type_name -> google.protobuf.Timestamp
-	71, // 41: cairn.sa.v1.RecordCAARequest.Entry.evidence:type_name -> cairn.acme.v1.CAAEvidence
-	6,  // 42: cairn.sa.v1.StorageAuthority.Account:input_type -> cairn.sa.v1.AccountRequest
-	7,  // 43: cairn.sa.v1.StorageAuthority.AccountByKey:input_type -> cairn.sa.v1.AccountByKeyRequest
-	8,  // 44: cairn.sa.v1.StorageAuthority.Order:input_type -> cairn.sa.v1.OrderRequest
-	9,  // 45: cairn.sa.v1.StorageAuthority.Orders:input_type -> cairn.sa.v1.OrdersRequest
-	11, // 46: cairn.sa.v1.StorageAuthority.Authorization:input_type -> cairn.sa.v1.AuthorizationRequest
-	12, // 47: cairn.sa.v1.StorageAuthority.Certificate:input_type -> cairn.sa.v1.CertificateRequest
-	13, // 48: cairn.sa.v1.StorageAuthority.Issuer:input_type -> cairn.sa.v1.IssuerRequest
-	15, // 49: cairn.sa.v1.StorageAuthority.Issuers:input_type -> cairn.sa.v1.IssuersRequest
-	17, // 50: cairn.sa.v1.StorageAuthority.CRL:input_type -> cairn.sa.v1.CRLRequest
-	20, // 51: cairn.sa.v1.StorageAuthority.Ping:input_type -> cairn.sa.v1.PingRequest
-	22, // 52: cairn.sa.v1.StorageAuthority.CreateAccount:input_type -> cairn.sa.v1.CreateAccountRequest
-	24, // 53: cairn.sa.v1.StorageAuthority.UpdateAccount:input_type -> cairn.sa.v1.UpdateAccountRequest
-	25, // 54: cairn.sa.v1.StorageAuthority.ChangeAccountKey:input_type -> cairn.sa.v1.ChangeAccountKeyRequest
-	26, // 55: cairn.sa.v1.StorageAuthority.CreateOrder:input_type -> cairn.sa.v1.CreateOrderRequest
-	28, // 56: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:input_type -> cairn.sa.v1.ReusableAuthorizationsRequest
-	29, // 57: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:input_type -> cairn.sa.v1.DeactivateAuthorizationRequest
-	30, // 58: cairn.sa.v1.StorageAuthority.BeginValidation:input_type -> cairn.sa.v1.BeginValidationRequest
-	31, // 59: cairn.sa.v1.StorageAuthority.ClaimValidations:input_type -> cairn.sa.v1.ClaimRequest
-	32, // 60: cairn.sa.v1.StorageAuthority.RetryValidation:input_type -> cairn.sa.v1.RetryValidationRequest
-	34, // 61: cairn.sa.v1.StorageAuthority.CompleteValidation:input_type -> cairn.sa.v1.CompleteValidationRequest
-	35, // 62: cairn.sa.v1.StorageAuthority.RecordCAA:input_type -> cairn.sa.v1.RecordCAARequest
-	37, // 63: cairn.sa.v1.StorageAuthority.RecordIssuance:input_type -> cairn.sa.v1.RecordIssuanceRequest
-	31, // 64: cairn.sa.v1.StorageAuthority.ClaimIssuances:input_type -> cairn.sa.v1.ClaimRequest
-	39, // 65: cairn.sa.v1.StorageAuthority.CompleteIssuance:input_type -> cairn.sa.v1.CompleteIssuanceRequest
-	41, // 66: cairn.sa.v1.StorageAuthority.FailIssuance:input_type -> cairn.sa.v1.FailIssuanceRequest
-	43, // 67: cairn.sa.v1.StorageAuthority.Revoke:input_type -> cairn.sa.v1.RevokeRequest
-	45, // 68: cairn.sa.v1.StorageAuthority.Revocations:input_type -> cairn.sa.v1.RevocationsRequest
-	47, // 69: cairn.sa.v1.StorageAuthority.LatestRevocation:input_type -> cairn.sa.v1.LatestRevocationRequest
-	49, // 70: cairn.sa.v1.StorageAuthority.PublishCRL:input_type -> cairn.sa.v1.PublishCRLRequest
-	51, // 71: cairn.sa.v1.StorageAuthority.PutIssuer:input_type -> cairn.sa.v1.PutIssuerRequest
-	53, // 72: cairn.sa.v1.StorageAuthority.BlockKey:input_type -> cairn.sa.v1.BlockKeyRequest
-	55, // 73: cairn.sa.v1.StorageAuthority.KeyBlocked:input_type -> cairn.sa.v1.KeyBlockedRequest
-	57, // 74: cairn.sa.v1.StorageAuthority.Lease:input_type -> cairn.sa.v1.LeaseRequest
-	0,  // 75: cairn.sa.v1.StorageAuthority.Account:output_type -> cairn.sa.v1.AccountResponse
-	0,  // 76: cairn.sa.v1.StorageAuthority.AccountByKey:output_type -> cairn.sa.v1.AccountResponse
-	1,  // 77: cairn.sa.v1.StorageAuthority.Order:output_type -> cairn.sa.v1.OrderResponse
-	10, // 78: cairn.sa.v1.StorageAuthority.Orders:output_type -> cairn.sa.v1.OrdersResponse
-	2,  // 79: cairn.sa.v1.StorageAuthority.Authorization:output_type -> cairn.sa.v1.AuthorizationResponse
-	4,  // 80: cairn.sa.v1.StorageAuthority.Certificate:output_type -> cairn.sa.v1.CertificateResponse
-	14, // 81: cairn.sa.v1.StorageAuthority.Issuer:output_type -> cairn.sa.v1.IssuerResponse
-	16, // 82: cairn.sa.v1.StorageAuthority.Issuers:output_type -> cairn.sa.v1.IssuersResponse
-	18, // 83: cairn.sa.v1.StorageAuthority.CRL:output_type -> cairn.sa.v1.CRLResponse
-	21, // 84: cairn.sa.v1.StorageAuthority.Ping:output_type -> cairn.sa.v1.PingResponse
-	23, // 85: cairn.sa.v1.StorageAuthority.CreateAccount:output_type -> cairn.sa.v1.CreateAccountResponse
-	0,  // 86: cairn.sa.v1.StorageAuthority.UpdateAccount:output_type -> cairn.sa.v1.AccountResponse
-	0,  // 87: cairn.sa.v1.StorageAuthority.ChangeAccountKey:output_type -> cairn.sa.v1.AccountResponse
-	27, // 88: cairn.sa.v1.StorageAuthority.CreateOrder:output_type -> cairn.sa.v1.CreateOrderResponse
-	3,  // 89: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:output_type -> cairn.sa.v1.AuthorizationsResponse
-	2,  // 90: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:output_type -> cairn.sa.v1.AuthorizationResponse
-	2,  // 91: cairn.sa.v1.StorageAuthority.BeginValidation:output_type -> cairn.sa.v1.AuthorizationResponse
-	3,  // 92: cairn.sa.v1.StorageAuthority.ClaimValidations:output_type -> cairn.sa.v1.AuthorizationsResponse
-	33, // 93: cairn.sa.v1.StorageAuthority.RetryValidation:output_type -> cairn.sa.v1.RetryValidationResponse
-	2,  // 94: cairn.sa.v1.StorageAuthority.CompleteValidation:output_type -> cairn.sa.v1.AuthorizationResponse
-	36, // 95: cairn.sa.v1.StorageAuthority.RecordCAA:output_type -> cairn.sa.v1.RecordCAAResponse
-	38, // 96: cairn.sa.v1.StorageAuthority.RecordIssuance:output_type -> cairn.sa.v1.RecordIssuanceResponse
-	5,  // 97: cairn.sa.v1.StorageAuthority.ClaimIssuances:output_type -> cairn.sa.v1.CertificatesResponse
-	40, // 98: cairn.sa.v1.StorageAuthority.CompleteIssuance:output_type -> cairn.sa.v1.CompleteIssuanceResponse
-	42, // 99: cairn.sa.v1.StorageAuthority.FailIssuance:output_type -> cairn.sa.v1.FailIssuanceResponse
-	44, // 100: cairn.sa.v1.StorageAuthority.Revoke:output_type -> cairn.sa.v1.RevokeResponse
-	46, // 101: cairn.sa.v1.StorageAuthority.Revocations:output_type -> cairn.sa.v1.RevocationsResponse
-	48, // 102: cairn.sa.v1.StorageAuthority.LatestRevocation:output_type -> cairn.sa.v1.LatestRevocationResponse
-	50, // 103: cairn.sa.v1.StorageAuthority.PublishCRL:output_type -> cairn.sa.v1.PublishCRLResponse
-	52, // 104: cairn.sa.v1.StorageAuthority.PutIssuer:output_type -> cairn.sa.v1.PutIssuerResponse
-	54, // 105: cairn.sa.v1.StorageAuthority.BlockKey:output_type -> cairn.sa.v1.BlockKeyResponse
-	56, // 106: cairn.sa.v1.StorageAuthority.KeyBlocked:output_type -> cairn.sa.v1.KeyBlockedResponse
-	58, // 107: cairn.sa.v1.StorageAuthority.Lease:output_type -> cairn.sa.v1.LeaseResponse
-	75, // [75:108] is the sub-list for method output_type
-	42, // [42:75] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	80,  // 0: cairn.sa.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
+	81,  // 1: cairn.sa.v1.OrderResponse.order:type_name -> cairn.acme.v1.Order
+	82,  // 2: cairn.sa.v1.AuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
+	82,  // 3: cairn.sa.v1.AuthorizationsResponse.authorizations:type_name -> cairn.acme.v1.Authorization
+	83,  // 4: cairn.sa.v1.CertificateResponse.certificate:type_name -> cairn.acme.v1.Certificate
+	83,  // 5: cairn.sa.v1.CertificatesResponse.certificates:type_name -> cairn.acme.v1.Certificate
+	84,  // 6: cairn.sa.v1.IssuerResponse.issuer:type_name -> cairn.acme.v1.Issuer
+	84,  // 7: cairn.sa.v1.IssuersResponse.issuers:type_name -> cairn.acme.v1.Issuer
+	19,  // 8: cairn.sa.v1.CRLResponse.crl:type_name -> cairn.sa.v1.CertificateRevocationList
+	85,  // 9: cairn.sa.v1.CertificateRevocationList.this_update:type_name -> google.protobuf.Timestamp
+	85,  // 10: cairn.sa.v1.CertificateRevocationList.next_update:type_name -> google.protobuf.Timestamp
+	80,  // 11: cairn.sa.v1.CreateAccountRequest.account:type_name -> cairn.acme.v1.Account
+	80,  // 12: cairn.sa.v1.CreateAccountResponse.stored:type_name -> cairn.acme.v1.Account
+	86,  // 13: cairn.sa.v1.UpdateAccountRequest.contacts:type_name -> cairn.acme.v1.Strings
+	81,  // 14: cairn.sa.v1.CreateOrderRequest.order:type_name -> cairn.acme.v1.Order
+	82,  // 15: cairn.sa.v1.CreateOrderRequest.authorizations:type_name -> cairn.acme.v1.Authorization
+	87,  // 16: cairn.sa.v1.ReusableAuthorizationsRequest.identifiers:type_name -> cairn.acme.v1.Identifier
+	85,  // 17: cairn.sa.v1.ReusableAuthorizationsRequest.valid_until:type_name -> google.protobuf.Timestamp
+	85,  // 18: cairn.sa.v1.ReusableAuthorizationsRequest.validated_by:type_name -> google.protobuf.Timestamp
+	85,  // 19: cairn.sa.v1.ReusableAuthorizationsRequest.pending_until:type_name -> google.protobuf.Timestamp
+	82,  // 20: cairn.sa.v1.CreateAuthorizationRequest.authorization:type_name -> cairn.acme.v1.Authorization
+	85,  // 21: cairn.sa.v1.BeginValidationRequest.lease_until:type_name -> google.protobuf.Timestamp
+	85,  // 22: cairn.sa.v1.ClaimRequest.lease_until:type_name -> google.protobuf.Timestamp
+	88,  // 23: cairn.sa.v1.RetryValidationRequest.error:type_name -> cairn.acme.v1.Problem
+	85,  // 24: cairn.sa.v1.RetryValidationRequest.next_try:type_name -> google.protobuf.Timestamp
+	88,  // 25: cairn.sa.v1.CompleteValidationRequest.problem:type_name -> cairn.acme.v1.Problem
+	85,  // 26: cairn.sa.v1.CompleteValidationRequest.validated:type_name -> google.protobuf.Timestamp
+	85,  // 27: cairn.sa.v1.CompleteValidationRequest.expires:type_name -> google.protobuf.Timestamp
+	89,  // 28: cairn.sa.v1.CompleteValidationRequest.evidence:type_name -> cairn.acme.v1.Evidence
+	79,  // 29: cairn.sa.v1.RecordCAARequest.evidence:type_name -> cairn.sa.v1.RecordCAARequest.Entry
+	83,  // 30: cairn.sa.v1.RecordIssuanceRequest.certificate:type_name -> cairn.acme.v1.Certificate
+	85,  // 31: cairn.sa.v1.RecordIssuanceRequest.lease_until:type_name -> google.protobuf.Timestamp
+	85,  // 32: cairn.sa.v1.RecordIssuanceRequest.next_renewal:type_name -> google.protobuf.Timestamp
+	88,  // 33: cairn.sa.v1.FailIssuanceRequest.problem:type_name -> cairn.acme.v1.Problem
+	90,  // 34: cairn.sa.v1.RevokeRequest.revocation:type_name -> cairn.acme.v1.Revocation
+	85,  // 35: cairn.sa.v1.RevocationsRequest.expires_after:type_name -> google.protobuf.Timestamp
+	90,  // 36: cairn.sa.v1.RevocationsResponse.revocations:type_name -> cairn.acme.v1.Revocation
+	85,  // 37: cairn.sa.v1.LatestRevocationResponse.at:type_name -> google.protobuf.Timestamp
+	19,  // 38: cairn.sa.v1.PublishCRLRequest.crl:type_name -> cairn.sa.v1.CertificateRevocationList
+	84,  // 39: cairn.sa.v1.PutIssuerRequest.issuer:type_name -> cairn.acme.v1.Issuer
+	85,  // 40: cairn.sa.v1.BlockKeyRequest.at:type_name -> google.protobuf.Timestamp
+	85,  // 41: cairn.sa.v1.LeaseRequest.until:type_name -> google.protobuf.Timestamp
+	85,  // 42: cairn.sa.v1.ExternalKey.created_at:type_name -> google.protobuf.Timestamp
+	85,  // 43: cairn.sa.v1.ExternalKey.revoked_at:type_name -> google.protobuf.Timestamp
+	61,  // 44: cairn.sa.v1.CreateExternalKeyRequest.key:type_name -> cairn.sa.v1.ExternalKey
+	61,  // 45: cairn.sa.v1.ExternalKeyResponse.key:type_name -> cairn.sa.v1.ExternalKey
+	61,  // 46: cairn.sa.v1.ExternalKeysResponse.keys:type_name -> cairn.sa.v1.ExternalKey
+	85,  // 47: cairn.sa.v1.RevokeExternalKeyRequest.at:type_name -> google.protobuf.Timestamp
+	85,  // 48: cairn.sa.v1.RenewalOrder.issued_from:type_name -> google.protobuf.Timestamp
+	85,  // 49: cairn.sa.v1.RenewalOrder.issued_before:type_name -> google.protobuf.Timestamp
+	85,  // 50: cairn.sa.v1.RenewalOrder.start:type_name -> google.protobuf.Timestamp
+	85,  // 51: cairn.sa.v1.RenewalOrder.end:type_name -> google.protobuf.Timestamp
+	85,  // 52: cairn.sa.v1.RenewalOrder.created_at:type_name -> google.protobuf.Timestamp
+	83,  // 53: cairn.sa.v1.RenewalOrderRequest.certificate:type_name -> cairn.acme.v1.Certificate
+	70,  // 54: cairn.sa.v1.RenewalOrderResponse.order:type_name -> cairn.sa.v1.RenewalOrder
+	70,  // 55: cairn.sa.v1.CreateRenewalOrderRequest.order:type_name -> cairn.sa.v1.RenewalOrder
+	70,  // 56: cairn.sa.v1.RenewalOrdersResponse.orders:type_name -> cairn.sa.v1.RenewalOrder
+	85,  // 57: cairn.sa.v1.CancelOrderRequest.at:type_name -> google.protobuf.Timestamp
+	81,  // 58: cairn.sa.v1.OrdersClaimedResponse.orders:type_name -> cairn.acme.v1.Order
+	91,  // 59: cairn.sa.v1.RecordCAARequest.Entry.evidence:type_name -> cairn.acme.v1.CAAEvidence
+	6,   // 60: cairn.sa.v1.StorageAuthority.Account:input_type -> cairn.sa.v1.AccountRequest
+	7,   // 61: cairn.sa.v1.StorageAuthority.AccountByKey:input_type -> cairn.sa.v1.AccountByKeyRequest
+	8,   // 62: cairn.sa.v1.StorageAuthority.Order:input_type -> cairn.sa.v1.OrderRequest
+	9,   // 63: cairn.sa.v1.StorageAuthority.Orders:input_type -> cairn.sa.v1.OrdersRequest
+	11,  // 64: cairn.sa.v1.StorageAuthority.Authorization:input_type -> cairn.sa.v1.AuthorizationRequest
+	12,  // 65: cairn.sa.v1.StorageAuthority.Certificate:input_type -> cairn.sa.v1.CertificateRequest
+	13,  // 66: cairn.sa.v1.StorageAuthority.Issuer:input_type -> cairn.sa.v1.IssuerRequest
+	15,  // 67: cairn.sa.v1.StorageAuthority.Issuers:input_type -> cairn.sa.v1.IssuersRequest
+	17,  // 68: cairn.sa.v1.StorageAuthority.CRL:input_type -> cairn.sa.v1.CRLRequest
+	71,  // 69: cairn.sa.v1.StorageAuthority.RenewalOrder:input_type -> cairn.sa.v1.RenewalOrderRequest
+	20,  // 70: cairn.sa.v1.StorageAuthority.Ping:input_type -> cairn.sa.v1.PingRequest
+	22,  // 71: cairn.sa.v1.StorageAuthority.CreateAccount:input_type -> cairn.sa.v1.CreateAccountRequest
+	24,  // 72: cairn.sa.v1.StorageAuthority.UpdateAccount:input_type -> cairn.sa.v1.UpdateAccountRequest
+	25,  // 73: cairn.sa.v1.StorageAuthority.ChangeAccountKey:input_type -> cairn.sa.v1.ChangeAccountKeyRequest
+	26,  // 74: cairn.sa.v1.StorageAuthority.CreateOrder:input_type -> cairn.sa.v1.CreateOrderRequest
+	28,  // 75: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:input_type -> cairn.sa.v1.ReusableAuthorizationsRequest
+	29,  // 76: cairn.sa.v1.StorageAuthority.CreateAuthorization:input_type -> cairn.sa.v1.CreateAuthorizationRequest
+	31,  // 77: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:input_type -> cairn.sa.v1.DeactivateAuthorizationRequest
+	32,  // 78: cairn.sa.v1.StorageAuthority.BeginValidation:input_type -> cairn.sa.v1.BeginValidationRequest
+	33,  // 79: cairn.sa.v1.StorageAuthority.ClaimValidations:input_type -> cairn.sa.v1.ClaimRequest
+	34,  // 80: cairn.sa.v1.StorageAuthority.RetryValidation:input_type -> cairn.sa.v1.RetryValidationRequest
+	36,  // 81: cairn.sa.v1.StorageAuthority.CompleteValidation:input_type -> cairn.sa.v1.CompleteValidationRequest
+	37,  // 82: cairn.sa.v1.StorageAuthority.RecordCAA:input_type -> cairn.sa.v1.RecordCAARequest
+	39,  // 83: cairn.sa.v1.StorageAuthority.RecordIssuance:input_type -> cairn.sa.v1.RecordIssuanceRequest
+	33,  // 84: cairn.sa.v1.StorageAuthority.ClaimIssuances:input_type -> cairn.sa.v1.ClaimRequest
+	41,  // 85: cairn.sa.v1.StorageAuthority.CompleteIssuance:input_type -> cairn.sa.v1.CompleteIssuanceRequest
+	43,  // 86: cairn.sa.v1.StorageAuthority.FailIssuance:input_type -> cairn.sa.v1.FailIssuanceRequest
+	45,  // 87: cairn.sa.v1.StorageAuthority.Revoke:input_type -> cairn.sa.v1.RevokeRequest
+	47,  // 88: cairn.sa.v1.StorageAuthority.Revocations:input_type -> cairn.sa.v1.RevocationsRequest
+	49,  // 89: cairn.sa.v1.StorageAuthority.LatestRevocation:input_type -> cairn.sa.v1.LatestRevocationRequest
+	51,  // 90: cairn.sa.v1.StorageAuthority.PublishCRL:input_type -> cairn.sa.v1.PublishCRLRequest
+	53,  // 91: cairn.sa.v1.StorageAuthority.PutIssuer:input_type -> cairn.sa.v1.PutIssuerRequest
+	55,  // 92: cairn.sa.v1.StorageAuthority.BlockKey:input_type -> cairn.sa.v1.BlockKeyRequest
+	57,  // 93: cairn.sa.v1.StorageAuthority.KeyBlocked:input_type -> cairn.sa.v1.KeyBlockedRequest
+	59,  // 94: cairn.sa.v1.StorageAuthority.Lease:input_type -> cairn.sa.v1.LeaseRequest
+	62,  // 95: cairn.sa.v1.StorageAuthority.CreateExternalKey:input_type -> cairn.sa.v1.CreateExternalKeyRequest
+	64,  // 96: cairn.sa.v1.StorageAuthority.ExternalKey:input_type -> cairn.sa.v1.ExternalKeyRequest
+	66,  // 97: cairn.sa.v1.StorageAuthority.ExternalKeys:input_type -> cairn.sa.v1.ExternalKeysRequest
+	68,  // 98: cairn.sa.v1.StorageAuthority.RevokeExternalKey:input_type -> cairn.sa.v1.RevokeExternalKeyRequest
+	73,  // 99: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:input_type -> cairn.sa.v1.CreateRenewalOrderRequest
+	75,  // 100: cairn.sa.v1.StorageAuthority.RenewalOrders:input_type -> cairn.sa.v1.RenewalOrdersRequest
+	77,  // 101: cairn.sa.v1.StorageAuthority.CancelOrder:input_type -> cairn.sa.v1.CancelOrderRequest
+	33,  // 102: cairn.sa.v1.StorageAuthority.ClaimRenewals:input_type -> cairn.sa.v1.ClaimRequest
+	39,  // 103: cairn.sa.v1.StorageAuthority.RecordRenewal:input_type -> cairn.sa.v1.RecordIssuanceRequest
+	0,   // 104: cairn.sa.v1.StorageAuthority.Account:output_type -> cairn.sa.v1.AccountResponse
+	0,   // 105: cairn.sa.v1.StorageAuthority.AccountByKey:output_type -> cairn.sa.v1.AccountResponse
+	1,   // 106: cairn.sa.v1.StorageAuthority.Order:output_type -> cairn.sa.v1.OrderResponse
+	10,  // 107: cairn.sa.v1.StorageAuthority.Orders:output_type -> cairn.sa.v1.OrdersResponse
+	2,   // 108: cairn.sa.v1.StorageAuthority.Authorization:output_type -> cairn.sa.v1.AuthorizationResponse
+	4,   // 109: cairn.sa.v1.StorageAuthority.Certificate:output_type -> cairn.sa.v1.CertificateResponse
+	14,  // 110: cairn.sa.v1.StorageAuthority.Issuer:output_type -> cairn.sa.v1.IssuerResponse
+	16,  // 111: cairn.sa.v1.StorageAuthority.Issuers:output_type -> cairn.sa.v1.IssuersResponse
+	18,  // 112: cairn.sa.v1.StorageAuthority.CRL:output_type -> cairn.sa.v1.CRLResponse
+	72,  // 113: cairn.sa.v1.StorageAuthority.RenewalOrder:output_type -> cairn.sa.v1.RenewalOrderResponse
+	21,  // 114: cairn.sa.v1.StorageAuthority.Ping:output_type -> cairn.sa.v1.PingResponse
+	23,  // 115: cairn.sa.v1.StorageAuthority.CreateAccount:output_type -> cairn.sa.v1.CreateAccountResponse
+	0,   // 116: cairn.sa.v1.StorageAuthority.UpdateAccount:output_type -> cairn.sa.v1.AccountResponse
+	0,   // 117: cairn.sa.v1.StorageAuthority.ChangeAccountKey:output_type -> cairn.sa.v1.AccountResponse
+	27,  // 118: cairn.sa.v1.StorageAuthority.CreateOrder:output_type -> cairn.sa.v1.CreateOrderResponse
+	3,   // 119: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:output_type -> cairn.sa.v1.AuthorizationsResponse
+	30,  // 120: cairn.sa.v1.StorageAuthority.CreateAuthorization:output_type -> cairn.sa.v1.CreateAuthorizationResponse
+	2,   // 121: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:output_type -> cairn.sa.v1.AuthorizationResponse
+	2,   // 122: cairn.sa.v1.StorageAuthority.BeginValidation:output_type -> cairn.sa.v1.AuthorizationResponse
+	3,   // 123: cairn.sa.v1.StorageAuthority.ClaimValidations:output_type -> cairn.sa.v1.AuthorizationsResponse
+	35,  // 124: cairn.sa.v1.StorageAuthority.RetryValidation:output_type -> cairn.sa.v1.RetryValidationResponse
+	2,   // 125: cairn.sa.v1.StorageAuthority.CompleteValidation:output_type -> cairn.sa.v1.AuthorizationResponse
+	38,  // 126: cairn.sa.v1.StorageAuthority.RecordCAA:output_type -> cairn.sa.v1.RecordCAAResponse
+	40,  // 127: cairn.sa.v1.StorageAuthority.RecordIssuance:output_type -> cairn.sa.v1.RecordIssuanceResponse
+	5,   // 128: cairn.sa.v1.StorageAuthority.ClaimIssuances:output_type -> cairn.sa.v1.CertificatesResponse
+	42,  // 129: cairn.sa.v1.StorageAuthority.CompleteIssuance:output_type -> cairn.sa.v1.CompleteIssuanceResponse
+	44,  // 130: cairn.sa.v1.StorageAuthority.FailIssuance:output_type -> cairn.sa.v1.FailIssuanceResponse
+	46,  // 131: cairn.sa.v1.StorageAuthority.Revoke:output_type -> cairn.sa.v1.RevokeResponse
+	48,  // 132: cairn.sa.v1.StorageAuthority.Revocations:output_type -> cairn.sa.v1.RevocationsResponse
+	50,  // 133: cairn.sa.v1.StorageAuthority.LatestRevocation:output_type -> cairn.sa.v1.LatestRevocationResponse
+	52,  // 134: cairn.sa.v1.StorageAuthority.PublishCRL:output_type -> cairn.sa.v1.PublishCRLResponse
+	54,  // 135: cairn.sa.v1.StorageAuthority.PutIssuer:output_type -> cairn.sa.v1.PutIssuerResponse
+	56,  // 136: cairn.sa.v1.StorageAuthority.BlockKey:output_type -> cairn.sa.v1.BlockKeyResponse
+	58,  // 137: cairn.sa.v1.StorageAuthority.KeyBlocked:output_type -> cairn.sa.v1.KeyBlockedResponse
+	60,  // 138: cairn.sa.v1.StorageAuthority.Lease:output_type -> cairn.sa.v1.LeaseResponse
+	63,  // 139: cairn.sa.v1.StorageAuthority.CreateExternalKey:output_type -> cairn.sa.v1.CreateExternalKeyResponse
+	65,  // 140: cairn.sa.v1.StorageAuthority.ExternalKey:output_type -> cairn.sa.v1.ExternalKeyResponse
+	67,  // 141: cairn.sa.v1.StorageAuthority.ExternalKeys:output_type -> cairn.sa.v1.ExternalKeysResponse
+	69,  // 142: cairn.sa.v1.StorageAuthority.RevokeExternalKey:output_type -> cairn.sa.v1.RevokeExternalKeyResponse
+	74,  // 143: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:output_type -> cairn.sa.v1.CreateRenewalOrderResponse
+	76,  // 144: cairn.sa.v1.StorageAuthority.RenewalOrders:output_type -> cairn.sa.v1.RenewalOrdersResponse
+	1,   // 145: cairn.sa.v1.StorageAuthority.CancelOrder:output_type -> cairn.sa.v1.OrderResponse
+	78,  // 146: cairn.sa.v1.StorageAuthority.ClaimRenewals:output_type -> cairn.sa.v1.OrdersClaimedResponse
+	40,  // 147: cairn.sa.v1.StorageAuthority.RecordRenewal:output_type -> cairn.sa.v1.RecordIssuanceResponse
+	104, // [104:148] is the sub-list for method output_type
+	60,  // [60:104] is the sub-list for method input_type
+	60,  // [60:60] is the sub-list for extension type_name
+	60,  // [60:60] is the sub-list for extension extendee
+	0,   // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_sa_proto_init() }
@@ -3431,14 +4565,14 @@ func file_internal_rpc_sa_proto_init() {
 		return
 	}
 	file_internal_rpc_sa_proto_msgTypes[24].OneofWrappers = []any{}
-	file_internal_rpc_sa_proto_msgTypes[56].OneofWrappers = []any{}
+	file_internal_rpc_sa_proto_msgTypes[58].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_rpc_sa_proto_rawDesc), len(file_internal_rpc_sa_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   60,
+			NumMessages:   80,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,12 +30,14 @@ const (
 	StorageAuthority_Issuer_FullMethodName                  = "/cairn.sa.v1.StorageAuthority/Issuer"
 	StorageAuthority_Issuers_FullMethodName                 = "/cairn.sa.v1.StorageAuthority/Issuers"
 	StorageAuthority_CRL_FullMethodName                     = "/cairn.sa.v1.StorageAuthority/CRL"
+	StorageAuthority_RenewalOrder_FullMethodName            = "/cairn.sa.v1.StorageAuthority/RenewalOrder"
 	StorageAuthority_Ping_FullMethodName                    = "/cairn.sa.v1.StorageAuthority/Ping"
 	StorageAuthority_CreateAccount_FullMethodName           = "/cairn.sa.v1.StorageAuthority/CreateAccount"
 	StorageAuthority_UpdateAccount_FullMethodName           = "/cairn.sa.v1.StorageAuthority/UpdateAccount"
 	StorageAuthority_ChangeAccountKey_FullMethodName        = "/cairn.sa.v1.StorageAuthority/ChangeAccountKey"
 	StorageAuthority_CreateOrder_FullMethodName             = "/cairn.sa.v1.StorageAuthority/CreateOrder"
 	StorageAuthority_ReusableAuthorizations_FullMethodName  = "/cairn.sa.v1.StorageAuthority/ReusableAuthorizations"
+	StorageAuthority_CreateAuthorization_FullMethodName     = "/cairn.sa.v1.StorageAuthority/CreateAuthorization"
 	StorageAuthority_DeactivateAuthorization_FullMethodName = "/cairn.sa.v1.StorageAuthority/DeactivateAuthorization"
 	StorageAuthority_BeginValidation_FullMethodName         = "/cairn.sa.v1.StorageAuthority/BeginValidation"
 	StorageAuthority_ClaimValidations_FullMethodName        = "/cairn.sa.v1.StorageAuthority/ClaimValidations"
@@ -54,6 +56,15 @@ const (
 	StorageAuthority_BlockKey_FullMethodName                = "/cairn.sa.v1.StorageAuthority/BlockKey"
 	StorageAuthority_KeyBlocked_FullMethodName              = "/cairn.sa.v1.StorageAuthority/KeyBlocked"
 	StorageAuthority_Lease_FullMethodName                   = "/cairn.sa.v1.StorageAuthority/Lease"
+	StorageAuthority_CreateExternalKey_FullMethodName       = "/cairn.sa.v1.StorageAuthority/CreateExternalKey"
+	StorageAuthority_ExternalKey_FullMethodName             = "/cairn.sa.v1.StorageAuthority/ExternalKey"
+	StorageAuthority_ExternalKeys_FullMethodName            = "/cairn.sa.v1.StorageAuthority/ExternalKeys"
+	StorageAuthority_RevokeExternalKey_FullMethodName       = "/cairn.sa.v1.StorageAuthority/RevokeExternalKey"
+	StorageAuthority_CreateRenewalOrder_FullMethodName      = "/cairn.sa.v1.StorageAuthority/CreateRenewalOrder"
+	StorageAuthority_RenewalOrders_FullMethodName           = "/cairn.sa.v1.StorageAuthority/RenewalOrders"
+	StorageAuthority_CancelOrder_FullMethodName             = "/cairn.sa.v1.StorageAuthority/CancelOrder"
+	StorageAuthority_ClaimRenewals_FullMethodName           = "/cairn.sa.v1.StorageAuthority/ClaimRenewals"
+	StorageAuthority_RecordRenewal_FullMethodName           = "/cairn.sa.v1.StorageAuthority/RecordRenewal"
 )
 
 // StorageAuthorityClient is the client API for StorageAuthority service.
@@ -73,6 +84,7 @@ type StorageAuthorityClient interface {
 	Issuer(ctx context.Context, in *IssuerRequest, opts ...grpc.CallOption) (*IssuerResponse, error)
 	Issuers(ctx context.Context, in *IssuersRequest, opts ...grpc.CallOption) (*IssuersResponse, error)
 	CRL(ctx context.Context, in *CRLRequest, opts ...grpc.CallOption) (*CRLResponse, error)
+	RenewalOrder(ctx context.Context, in *RenewalOrderRequest, opts ...grpc.CallOption) (*RenewalOrderResponse, error)
 	Ping(ctx context.Context, in *PingRequest, opts ...grpc.CallOption) (*PingResponse, error)
 	// AccountStore.
 	CreateAccount(ctx context.Context, in *CreateAccountRequest, opts ...grpc.CallOption) (*CreateAccountResponse, error)
@@ -81,6 +93,7 @@ type StorageAuthorityClient interface {
 	// OrderStore.
 	CreateOrder(ctx context.Context, in *CreateOrderRequest, opts ...grpc.CallOption) (*CreateOrderResponse, error)
 	ReusableAuthorizations(ctx context.Context, in *ReusableAuthorizationsRequest, opts ...grpc.CallOption) (*AuthorizationsResponse, error)
+	CreateAuthorization(ctx context.Context, in *CreateAuthorizationRequest, opts ...grpc.CallOption) (*CreateAuthorizationResponse, error)
 	DeactivateAuthorization(ctx context.Context, in *DeactivateAuthorizationRequest, opts ...grpc.CallOption) (*AuthorizationResponse, error)
 	BeginValidation(ctx context.Context, in *BeginValidationRequest, opts ...grpc.CallOption) (*AuthorizationResponse, error)
 	ClaimValidations(ctx context.Context, in *ClaimRequest, opts ...grpc.CallOption) (*AuthorizationsResponse, error)
@@ -101,6 +114,18 @@ type StorageAuthorityClient interface {
 	KeyBlocked(ctx context.Context, in *KeyBlockedRequest, opts ...grpc.CallOption) (*KeyBlockedResponse, error)
 	// A repeated call renews the owner's own lease.
 	Lease(ctx context.Context, in *LeaseRequest, opts ...grpc.CallOption) (*LeaseResponse, error)
+	// ExternalKeyStore.
+	CreateExternalKey(ctx context.Context, in *CreateExternalKeyRequest, opts ...grpc.CallOption) (*CreateExternalKeyResponse, error)
+	ExternalKey(ctx context.Context, in *ExternalKeyRequest, opts ...grpc.CallOption) (*ExternalKeyResponse, error)
+	ExternalKeys(ctx context.Context, in *ExternalKeysRequest, opts ...grpc.CallOption) (*ExternalKeysResponse, error)
+	RevokeExternalKey(ctx context.Context, in *RevokeExternalKeyRequest, opts ...grpc.CallOption) (*RevokeExternalKeyResponse, error)
+	// RenewalStore.
+	CreateRenewalOrder(ctx context.Context, in *CreateRenewalOrderRequest, opts ...grpc.CallOption) (*CreateRenewalOrderResponse, error)
+	RenewalOrders(ctx context.Context, in *RenewalOrdersRequest, opts ...grpc.CallOption) (*RenewalOrdersResponse, error)
+	// AutoRenewalStore.
+	CancelOrder(ctx context.Context, in *CancelOrderRequest, opts ...grpc.CallOption) (*OrderResponse, error)
+	ClaimRenewals(ctx context.Context, in *ClaimRequest, opts ...grpc.CallOption) (*OrdersClaimedResponse, error)
+	RecordRenewal(ctx context.Context, in *RecordIssuanceRequest, opts ...grpc.CallOption) (*RecordIssuanceResponse, error)
 }
 
 type storageAuthorityClient struct {
@@ -201,6 +226,16 @@ func (c *storageAuthorityClient) CRL(ctx context.Context, in *CRLRequest, opts .
 	return out, nil
 }
 
+func (c *storageAuthorityClient) RenewalOrder(ctx context.Context, in *RenewalOrderRequest, opts ...grpc.CallOption) (*RenewalOrderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RenewalOrderResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_RenewalOrder_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *storageAuthorityClient) Ping(ctx context.Context, in *PingRequest, opts ...grpc.CallOption) (*PingResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PingResponse)
@@ -255,6 +290,16 @@ func (c *storageAuthorityClient) ReusableAuthorizations(ctx context.Context, in 
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AuthorizationsResponse)
 	err := c.cc.Invoke(ctx, StorageAuthority_ReusableAuthorizations_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) CreateAuthorization(ctx context.Context, in *CreateAuthorizationRequest, opts ...grpc.CallOption) (*CreateAuthorizationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateAuthorizationResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_CreateAuthorization_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -441,6 +486,96 @@ func (c *storageAuthorityClient) Lease(ctx context.Context, in *LeaseRequest, op
 	return out, nil
 }
 
+func (c *storageAuthorityClient) CreateExternalKey(ctx context.Context, in *CreateExternalKeyRequest, opts ...grpc.CallOption) (*CreateExternalKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateExternalKeyResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_CreateExternalKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) ExternalKey(ctx context.Context, in *ExternalKeyRequest, opts ...grpc.CallOption) (*ExternalKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExternalKeyResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_ExternalKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) ExternalKeys(ctx context.Context, in *ExternalKeysRequest, opts ...grpc.CallOption) (*ExternalKeysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExternalKeysResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_ExternalKeys_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) RevokeExternalKey(ctx context.Context, in *RevokeExternalKeyRequest, opts ...grpc.CallOption) (*RevokeExternalKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeExternalKeyResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_RevokeExternalKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) CreateRenewalOrder(ctx context.Context, in *CreateRenewalOrderRequest, opts ...grpc.CallOption) (*CreateRenewalOrderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateRenewalOrderResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_CreateRenewalOrder_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) RenewalOrders(ctx context.Context, in *RenewalOrdersRequest, opts ...grpc.CallOption) (*RenewalOrdersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RenewalOrdersResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_RenewalOrders_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) CancelOrder(ctx context.Context, in *CancelOrderRequest, opts ...grpc.CallOption) (*OrderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OrderResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_CancelOrder_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) ClaimRenewals(ctx context.Context, in *ClaimRequest, opts ...grpc.CallOption) (*OrdersClaimedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OrdersClaimedResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_ClaimRenewals_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) RecordRenewal(ctx context.Context, in *RecordIssuanceRequest, opts ...grpc.CallOption) (*RecordIssuanceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecordIssuanceResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_RecordRenewal_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // StorageAuthorityServer is the server API for StorageAuthority service.
 // All implementations must embed UnimplementedStorageAuthorityServer
 // for forward compatibility.
@@ -458,6 +593,7 @@ type StorageAuthorityServer interface {
 	Issuer(context.Context, *IssuerRequest) (*IssuerResponse, error)
 	Issuers(context.Context, *IssuersRequest) (*IssuersResponse, error)
 	CRL(context.Context, *CRLRequest) (*CRLResponse, error)
+	RenewalOrder(context.Context, *RenewalOrderRequest) (*RenewalOrderResponse, error)
 	Ping(context.Context, *PingRequest) (*PingResponse, error)
 	// AccountStore.
 	CreateAccount(context.Context, *CreateAccountRequest) (*CreateAccountResponse, error)
@@ -466,6 +602,7 @@ type StorageAuthorityServer interface {
 	// OrderStore.
 	CreateOrder(context.Context, *CreateOrderRequest) (*CreateOrderResponse, error)
 	ReusableAuthorizations(context.Context, *ReusableAuthorizationsRequest) (*AuthorizationsResponse, error)
+	CreateAuthorization(context.Context, *CreateAuthorizationRequest) (*CreateAuthorizationResponse, error)
 	DeactivateAuthorization(context.Context, *DeactivateAuthorizationRequest) (*AuthorizationResponse, error)
 	BeginValidation(context.Context, *BeginValidationRequest) (*AuthorizationResponse, error)
 	ClaimValidations(context.Context, *ClaimRequest) (*AuthorizationsResponse, error)
@@ -486,6 +623,18 @@ type StorageAuthorityServer interface {
 	KeyBlocked(context.Context, *KeyBlockedRequest) (*KeyBlockedResponse, error)
 	// A repeated call renews the owner's own lease.
 	Lease(context.Context, *LeaseRequest) (*LeaseResponse, error)
+	// ExternalKeyStore.
+	CreateExternalKey(context.Context, *CreateExternalKeyRequest) (*CreateExternalKeyResponse, error)
+	ExternalKey(context.Context, *ExternalKeyRequest) (*ExternalKeyResponse, error)
+	ExternalKeys(context.Context, *ExternalKeysRequest) (*ExternalKeysResponse, error)
+	RevokeExternalKey(context.Context, *RevokeExternalKeyRequest) (*RevokeExternalKeyResponse, error)
+	// RenewalStore.
+	CreateRenewalOrder(context.Context, *CreateRenewalOrderRequest) (*CreateRenewalOrderResponse, error)
+	RenewalOrders(context.Context, *RenewalOrdersRequest) (*RenewalOrdersResponse, error)
+	// AutoRenewalStore.
+	CancelOrder(context.Context, *CancelOrderRequest) (*OrderResponse, error)
+	ClaimRenewals(context.Context, *ClaimRequest) (*OrdersClaimedResponse, error)
+	RecordRenewal(context.Context, *RecordIssuanceRequest) (*RecordIssuanceResponse, error)
 	mustEmbedUnimplementedStorageAuthorityServer()
 }
 
@@ -523,6 +672,9 @@ func (UnimplementedStorageAuthorityServer) Issuers(context.Context, *IssuersRequ
 func (UnimplementedStorageAuthorityServer) CRL(context.Context, *CRLRequest) (*CRLResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CRL not implemented")
 }
+func (UnimplementedStorageAuthorityServer) RenewalOrder(context.Context, *RenewalOrderRequest) (*RenewalOrderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RenewalOrder not implemented")
+}
 func (UnimplementedStorageAuthorityServer) Ping(context.Context, *PingRequest) (*PingResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Ping not implemented")
 }
@@ -540,6 +692,9 @@ func (UnimplementedStorageAuthorityServer) CreateOrder(context.Context, *CreateO
 }
 func (UnimplementedStorageAuthorityServer) ReusableAuthorizations(context.Context, *ReusableAuthorizationsRequest) (*AuthorizationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReusableAuthorizations not implemented")
+}
+func (UnimplementedStorageAuthorityServer) CreateAuthorization(context.Context, *CreateAuthorizationRequest) (*CreateAuthorizationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateAuthorization not implemented")
 }
 func (UnimplementedStorageAuthorityServer) DeactivateAuthorization(context.Context, *DeactivateAuthorizationRequest) (*AuthorizationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeactivateAuthorization not implemented")
@@ -594,6 +749,33 @@ func (UnimplementedStorageAuthorityServer) KeyBlocked(context.Context, *KeyBlock
 }
 func (UnimplementedStorageAuthorityServer) Lease(context.Context, *LeaseRequest) (*LeaseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Lease not implemented")
+}
+func (UnimplementedStorageAuthorityServer) CreateExternalKey(context.Context, *CreateExternalKeyRequest) (*CreateExternalKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateExternalKey not implemented")
+}
+func (UnimplementedStorageAuthorityServer) ExternalKey(context.Context, *ExternalKeyRequest) (*ExternalKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExternalKey not implemented")
+}
+func (UnimplementedStorageAuthorityServer) ExternalKeys(context.Context, *ExternalKeysRequest) (*ExternalKeysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExternalKeys not implemented")
+}
+func (UnimplementedStorageAuthorityServer) RevokeExternalKey(context.Context, *RevokeExternalKeyRequest) (*RevokeExternalKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeExternalKey not implemented")
+}
+func (UnimplementedStorageAuthorityServer) CreateRenewalOrder(context.Context, *CreateRenewalOrderRequest) (*CreateRenewalOrderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateRenewalOrder not implemented")
+}
+func (UnimplementedStorageAuthorityServer) RenewalOrders(context.Context, *RenewalOrdersRequest) (*RenewalOrdersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RenewalOrders not implemented")
+}
+func (UnimplementedStorageAuthorityServer) CancelOrder(context.Context, *CancelOrderRequest) (*OrderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelOrder not implemented")
+}
+func (UnimplementedStorageAuthorityServer) ClaimRenewals(context.Context, *ClaimRequest) (*OrdersClaimedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ClaimRenewals not implemented")
+}
+func (UnimplementedStorageAuthorityServer) RecordRenewal(context.Context, *RecordIssuanceRequest) (*RecordIssuanceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RecordRenewal not implemented")
 }
 func (UnimplementedStorageAuthorityServer) mustEmbedUnimplementedStorageAuthorityServer() {}
 func (UnimplementedStorageAuthorityServer) testEmbeddedByValue()                          {}
@@ -778,6 +960,24 @@ func _StorageAuthority_CRL_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _StorageAuthority_RenewalOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenewalOrderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).RenewalOrder(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_RenewalOrder_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).RenewalOrder(ctx, req.(*RenewalOrderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _StorageAuthority_Ping_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PingRequest)
 	if err := dec(in); err != nil {
@@ -882,6 +1082,24 @@ func _StorageAuthority_ReusableAuthorizations_Handler(srv interface{}, ctx conte
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(StorageAuthorityServer).ReusableAuthorizations(ctx, req.(*ReusableAuthorizationsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_CreateAuthorization_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateAuthorizationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).CreateAuthorization(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_CreateAuthorization_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).CreateAuthorization(ctx, req.(*CreateAuthorizationRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1210,6 +1428,168 @@ func _StorageAuthority_Lease_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _StorageAuthority_CreateExternalKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateExternalKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).CreateExternalKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_CreateExternalKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).CreateExternalKey(ctx, req.(*CreateExternalKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_ExternalKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExternalKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).ExternalKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_ExternalKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).ExternalKey(ctx, req.(*ExternalKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_ExternalKeys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExternalKeysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).ExternalKeys(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_ExternalKeys_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).ExternalKeys(ctx, req.(*ExternalKeysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_RevokeExternalKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeExternalKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).RevokeExternalKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_RevokeExternalKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).RevokeExternalKey(ctx, req.(*RevokeExternalKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_CreateRenewalOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateRenewalOrderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).CreateRenewalOrder(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_CreateRenewalOrder_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).CreateRenewalOrder(ctx, req.(*CreateRenewalOrderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_RenewalOrders_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenewalOrdersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).RenewalOrders(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_RenewalOrders_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).RenewalOrders(ctx, req.(*RenewalOrdersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_CancelOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelOrderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).CancelOrder(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_CancelOrder_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).CancelOrder(ctx, req.(*CancelOrderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_ClaimRenewals_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ClaimRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).ClaimRenewals(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_ClaimRenewals_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).ClaimRenewals(ctx, req.(*ClaimRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_RecordRenewal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecordIssuanceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).RecordRenewal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_RecordRenewal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).RecordRenewal(ctx, req.(*RecordIssuanceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // StorageAuthority_ServiceDesc is the grpc.ServiceDesc for StorageAuthority service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1254,6 +1634,10 @@ var StorageAuthority_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _StorageAuthority_CRL_Handler,
 		},
 		{
+			MethodName: "RenewalOrder",
+			Handler:    _StorageAuthority_RenewalOrder_Handler,
+		},
+		{
 			MethodName: "Ping",
 			Handler:    _StorageAuthority_Ping_Handler,
 		},
@@ -1276,6 +1660,10 @@ var StorageAuthority_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReusableAuthorizations",
 			Handler:    _StorageAuthority_ReusableAuthorizations_Handler,
+		},
+		{
+			MethodName: "CreateAuthorization",
+			Handler:    _StorageAuthority_CreateAuthorization_Handler,
 		},
 		{
 			MethodName: "DeactivateAuthorization",
@@ -1348,6 +1736,42 @@ var StorageAuthority_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Lease",
 			Handler:    _StorageAuthority_Lease_Handler,
+		},
+		{
+			MethodName: "CreateExternalKey",
+			Handler:    _StorageAuthority_CreateExternalKey_Handler,
+		},
+		{
+			MethodName: "ExternalKey",
+			Handler:    _StorageAuthority_ExternalKey_Handler,
+		},
+		{
+			MethodName: "ExternalKeys",
+			Handler:    _StorageAuthority_ExternalKeys_Handler,
+		},
+		{
+			MethodName: "RevokeExternalKey",
+			Handler:    _StorageAuthority_RevokeExternalKey_Handler,
+		},
+		{
+			MethodName: "CreateRenewalOrder",
+			Handler:    _StorageAuthority_CreateRenewalOrder_Handler,
+		},
+		{
+			MethodName: "RenewalOrders",
+			Handler:    _StorageAuthority_RenewalOrders_Handler,
+		},
+		{
+			MethodName: "CancelOrder",
+			Handler:    _StorageAuthority_CancelOrder_Handler,
+		},
+		{
+			MethodName: "ClaimRenewals",
+			Handler:    _StorageAuthority_ClaimRenewals_Handler,
+		},
+		{
+			MethodName: "RecordRenewal",
+			Handler:    _StorageAuthority_RecordRenewal_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
