@@ -59,12 +59,17 @@ func (s *suite) autoRenewing(account acme.ID) acme.Order {
 // renewalOf is a further certificate, after which nothing is due.
 func (s *suite) renewalOf(o acme.Order) sa.Issuance {
 	s.Helper()
-	return s.issuanceOf(o)
+	i := s.issuanceOf(o)
+	i.RenewalOwner = renewer
+	return i
 }
+
+// renewer claims renewals; the certificates are signed by another process.
+const renewer = "renewer 1"
 
 func (s *suite) claimRenewal(n int) []acme.Order {
 	s.Helper()
-	claimed, err := s.ClaimRenewals(s.ctx, sa.Claim{Owner: owner, LeaseUntil: s.in(time.Minute), Limit: 100})
+	claimed, err := s.ClaimRenewals(s.ctx, sa.Claim{Owner: renewer, LeaseUntil: s.in(time.Minute), Limit: 100})
 	s.must(err)
 	if len(claimed) != n {
 		s.Fatalf("claimed %d renewals, want %d", len(claimed), n)
@@ -172,10 +177,10 @@ var autoRenewalTests = map[string]func(*suite){
 		s.clock.advance(3 * day)
 		s.claimRenewal(1)
 		i := s.renewalOf(o)
-		i.Owner = "process 2"
+		i.RenewalOwner = "renewer 2"
 		s.refusesRenewal(i) // it isn't that one's
 		s.clock.advance(time.Minute)
-		claimed, err := s.ClaimRenewals(s.ctx, sa.Claim{Owner: i.Owner, LeaseUntil: s.in(time.Minute), Limit: 1})
+		claimed, err := s.ClaimRenewals(s.ctx, sa.Claim{Owner: i.RenewalOwner, LeaseUntil: s.in(time.Minute), Limit: 1})
 		s.must(err)
 		s.equal(claimed, []acme.Order{s.orderStatus(o.ID, acme.OrderValid)})
 		s.refusesRenewal(s.renewalOf(o))
