@@ -234,7 +234,7 @@ func (d *DB) RecordRenewal(ctx context.Context, issuance Issuance) error {
 		return errors.New("recording a renewal: it has no order, or no account")
 	}
 	return d.write(ctx, opRecordRenewal, func(ctx context.Context, s *session) error {
-		n, err := s.exec(ctx, beginRenewal, c.Order[:], c.Serial.Bytes(), timeValue(issuance.NextRenewal), issuance.Owner, d.micros(), c.Account[:])
+		n, err := s.exec(ctx, beginRenewal, c.Order[:], c.Serial.Bytes(), timeValue(issuance.NextRenewal), issuance.RenewalOwner, d.micros(), c.Account[:])
 		if err != nil {
 			return fmt.Errorf("renewing the certificate of order %s: %w", c.Order, err)
 		}

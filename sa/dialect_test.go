@@ -153,15 +153,22 @@ func TestStatementsUseIndexes(t *testing.T) {
 	defer db.Close()
 	statements := map[string]string{
 		"selectAccount": selectAccount, "selectAccountByKey": selectAccountByKey, "updateAccount": updateAccount, "changeAccountKey": changeAccountKey,
-		"selectOrder": selectOrder, "selectOrders": selectOrders, "insertOrder": insertOrder,
+		"selectOrder": selectOrder, "selectOrders": selectOrders, "insertOrder": insertOrder, "insertAutoRenewalOrder": insertAutoRenewalOrder,
 		"selectAuthorization": selectAuthorization, "deactivateAuthorization": deactivateAuthorization, "recordCAA": recordCAA,
 		"reusableAuthorizations": reusableAuthorizations + placeholders(5, 3),
+		"reusableSubdomains":     reusableAuthorizations + placeholders(5, 3) + reusableSubdomains + placeholders(8, 4),
 		"beginValidation":        beginValidation, "retryValidation": retryValidation, "completeValidation": completeValidation, "validationDue": validationDue,
 		"claimValidations": db.queries.claimValidations, "claimIssuances": db.queries.claimIssuances, "issuanceDue": issuanceDue,
 		"selectCertificate": selectCertificate, "finalizeOrder": finalizeOrder, "completeIssuance": completeIssuance, "failIssuance": failIssuance, "failOrder": failOrder,
 		"insertRevocation": insertRevocation, "selectRevocations": selectRevocations, "latestRevocation": latestRevocation,
 		"selectCRL": selectCRL, "publishCRL": publishCRL, "selectIssuer": selectIssuer, "deleteIssuerCertificates": deleteIssuerCertificates,
 		"keyBlocked": keyBlocked, "takeLease": takeLease,
+		"insertAuthorizationAlone": insertAuthorizationAlone,
+		"selectExternalKey":        selectExternalKey, "selectExternalKeys": selectExternalKeys, "revokeExternalKey": revokeExternalKey, "useExternalKey": useExternalKey,
+		"selectRenewalOrder": selectRenewalOrder, "selectReplacement": selectReplacement, "updateReplacement": updateReplacement,
+		"selectAutoRenewal": selectAutoRenewal, "beginFirstIssuance": beginFirstIssuance, "beginRenewal": beginRenewal, "renewOrder": renewOrder,
+		"completeRenewal": completeRenewal, "failRenewal": failRenewal, "cancelOrder": cancelOrder, "renewalDue": renewalDue,
+		"claimRenewals": db.queries.claimRenewals, "finalizeAutoRenewalOrder": finalizeAutoRenewalOrder, "completeAutoRenewalIssuance": completeAutoRenewalIssuance,
 	}
 	for _, name := range slices.SortedFunc(maps.Keys(statements), cmp.Compare) {
 		var plan []string
@@ -184,7 +191,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		for _, step := range plan {
-			if strings.HasPrefix(step, "SCAN") && step != "SCAN due" && step != "SCAN CONSTANT ROW" || strings.Contains(step, "TEMP B-TREE") {
+			if strings.HasPrefix(step, "SCAN") && step != "SCAN due" && step != "SCAN any_at_all" && step != "SCAN CONSTANT ROW" || strings.Contains(step, "TEMP B-TREE") {
 				t.Errorf("%s: %s", name, strings.Join(plan, "; "))
 				break
 			}

@@ -18,6 +18,7 @@ var accountTests = map[string]func(*suite){
 		full.TermsOfService = "https://ca.example/terms/1"
 		full.ExternalAccountBinding = `{"protected":"..."}`
 		full.ExternalKeyID = "kid-1"
+		s.externalKey("kid-1", false)
 		bare := s.newAccount()
 		for _, want := range []acme.Account{full, bare} {
 			got, created, err := s.CreateAccount(s.ctx, want)
