@@ -18,7 +18,7 @@ TESTFLAGS   ?=
 
 # Debian packages of the tests: a C compiler for the race detector, a
 # database, real ACME clients, and OpenSSL to check what Cairn makes.
-PACKAGES := git gcc libc6-dev postgresql certbot lego openssl
+PACKAGES := $(shell cat test/debian-packages.txt)
 
 .PHONY: build run test test-long test-packages check test-binary bench fuzz generate clean
 

@@ -17,6 +17,9 @@ import (
 // certificates are served with.
 type IssuerConfig struct {
 	Signer crypto.Signer
+	// Slow tells that signing may take long, as with a key in hardware or
+	// behind a network: a request then waits no longer than it asked to.
+	Slow bool
 	// Chains begin, each, with the issuing certificate, and leave the trust
 	// anchor out; the first is the preferred one.
 	Chains [][]*x509.Certificate
@@ -28,6 +31,7 @@ type issuer struct {
 	certificate *x509.Certificate
 	chains      [][][]byte
 	signer      crypto.Signer
+	slow        bool
 	algorithm   key.Algorithm
 	keyType     key.Type
 	// throwaway is of the signer's kind, for certificates that are only
@@ -54,7 +58,7 @@ func newIssuer(cfg IssuerConfig, random io.Reader) (*issuer, error) {
 	case len(cert.SubjectKeyId) == 0:
 		return nil, fmt.Errorf("the certificate of issuer %q has no subject key identifier", cert.Subject)
 	}
-	iss := &issuer{id: IssuerIDOf(cert), certificate: cert, signer: cfg.Signer}
+	iss := &issuer{id: IssuerIDOf(cert), certificate: cert, signer: cfg.Signer, slow: cfg.Slow}
 	var err error
 	if iss.algorithm, err = key.AlgorithmOf(cfg.Signer.Public()); err != nil {
 		return nil, fmt.Errorf("issuer %q: %w", cert.Subject, err)

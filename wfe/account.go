@@ -86,15 +86,12 @@ func (w *WFE) account(r *request) (*response, error) {
 	}
 	var account acme.Account
 	var err error
-	switch payload.Status {
-	case acme.AccountDeactivated:
+	if payload.Status == acme.AccountDeactivated {
 		account, err = w.RA.DeactivateAccount(r.Context(), r.account.ID)
-	case "", acme.AccountValid:
+	} else {
 		account, err = w.RA.UpdateAccount(r.Context(), ra.UpdateAccount{
 			Account: r.account, Contacts: payload.Contact, TermsOfServiceAgreed: payload.TermsOfServiceAgreed,
 		})
-	default:
-		err = malformed("the only status that a client can ask for is \"deactivated\"")
 	}
 	if err != nil {
 		return nil, err

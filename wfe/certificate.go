@@ -2,6 +2,8 @@ package wfe
 
 import (
 	"bytes"
+	"context"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -9,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cairn-ca/cairn/internal/acme"
 	"github.com/cairn-ca/cairn/sa"
@@ -42,7 +45,7 @@ func (w *WFE) certificate(r *request) (*response, error) {
 // serveCertificate answers with a certificate in the form that the client
 // accepts. chainURL is the URL of the same certificate with its n-th chain.
 func (w *WFE) serveCertificate(r *request, cert acme.Certificate, chainURL func(n int) string) (*response, error) {
-	issuer, err := w.Store.Issuer(r.Context(), cert.Issuer)
+	issuer, err := w.issuer(r.Context(), cert.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("reading the issuer of certificate %s: %w", cert.Serial, err)
 	}
@@ -60,9 +63,40 @@ func (w *WFE) serveCertificate(r *request, cert acme.Certificate, chainURL func(
 		}
 		return resp, nil
 	case derCertificate:
-		return &response{raw: cert.DER, contentType: derCertificate}, nil
+		return &response{raw: cert.DER, contentType: derCertificate, links: issuerLinks(cert.DER)}, nil
 	}
 	return nil, acme.NewProblem(acme.Malformed, "certificates are served as %s or %s", pemChain, derCertificate).WithStatus(http.StatusNotAcceptable)
+}
+
+// issuerLinks point from a certificate that is served alone to its issuer, at
+// the URL that the certificate itself gives (RFC 8555 §7.4.2).
+func issuerLinks(der []byte) []string {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil || len(cert.IssuingCertificateURL) == 0 {
+		return nil
+	}
+	return []string{link(cert.IssuingCertificateURL[0], "up")}
+}
+
+// cachedIssuer is an issuer's chains as they were at a moment: an operator
+// adds one now and then.
+type cachedIssuer struct {
+	acme.Issuer
+	until time.Time
+}
+
+const issuerTTL = time.Minute
+
+func (w *WFE) issuer(ctx context.Context, id acme.IssuerID) (acme.Issuer, error) {
+	if cached, ok := w.issuers.Load(id); ok && w.Now().Before(cached.(*cachedIssuer).until) {
+		return cached.(*cachedIssuer).Issuer, nil
+	}
+	issuer, err := w.Store.Issuer(ctx, id)
+	if err != nil {
+		return acme.Issuer{}, err
+	}
+	w.issuers.Store(id, &cachedIssuer{issuer, w.Now().Add(issuerTTL)})
+	return issuer, nil
 }
 
 const (

@@ -45,7 +45,8 @@ func newProblemDocument(p *acme.Problem) *problemDocument {
 // writeError writes an error as a problem document and returns its status. It
 // is the one place where errors that no client should see become
 // serverInternal; these are logged in full.
-func (w *WFE) writeError(rw http.ResponseWriter, r *http.Request, err error) int {
+// dir is the directory that was asked; nil: none was.
+func (w *WFE) writeError(rw http.ResponseWriter, r *http.Request, dir *directory, err error) int {
 	var problem *acme.Problem
 	if !errors.As(err, &problem) {
 		problem = acme.NewProblem(acme.ServerInternal, "something went wrong inside the CA; try again, and tell its operator if that does not help")
@@ -67,6 +68,9 @@ func (w *WFE) writeError(rw http.ResponseWriter, r *http.Request, err error) int
 	}
 	if problem.Type == acme.UserActionRequired && problem.Instance != "" {
 		header.Add("Link", link(problem.Instance, "terms-of-service")) // RFC 8555 §7.3.3
+	}
+	if !problem.Account.IsZero() && dir != nil {
+		header.Set("Location", dir.accountURL(problem.Account)) // RFC 8555 §7.3.5
 	}
 	body, err := json.Marshal(newProblemDocument(problem))
 	if err != nil {

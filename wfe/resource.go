@@ -100,22 +100,22 @@ func (w *WFE) dispatch(rw http.ResponseWriter, r *http.Request, res resource, al
 	if r.Method == http.MethodPost {
 		// Every answer to a POST carries a nonce, refusals too (RFC 8555 §6.5).
 		if err := w.addNonce(rw); err != nil {
-			return w.writeError(rw, r, err)
+			return w.writeError(rw, r, res.dir, err)
 		}
 	}
 	switch {
 	case r.Method == http.MethodPost && res.post != nil:
 		resp, err := w.servePost(r, res)
 		if err != nil {
-			return w.writeError(rw, r, err)
+			return w.writeError(rw, r, res.dir, err)
 		}
-		return w.write(rw, r, resp)
+		return w.write(rw, r, res.dir, resp)
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && res.get != nil:
 		resp, err := res.get(&request{Request: r, dir: res.dir})
 		if err != nil {
-			return w.writeError(rw, r, err)
+			return w.writeError(rw, r, res.dir, err)
 		}
-		return w.write(rw, r, resp)
+		return w.write(rw, r, res.dir, resp)
 	case r.Method == http.MethodOptions:
 		rw.Header().Set("Access-Control-Allow-Headers", "Content-Type")
 		rw.Header().Set("Access-Control-Allow-Methods", allow)
@@ -125,7 +125,7 @@ func (w *WFE) dispatch(rw http.ResponseWriter, r *http.Request, res resource, al
 		return http.StatusNoContent
 	}
 	rw.Header().Set("Allow", allow)
-	return w.writeError(rw, r, acme.NewProblem(acme.Malformed, "this resource is not for %s requests; use %s", methodName(r.Method), allow).WithStatus(http.StatusMethodNotAllowed))
+	return w.writeError(rw, r, res.dir, acme.NewProblem(acme.Malformed, "this resource is not for %s requests; use %s", methodName(r.Method), allow).WithStatus(http.StatusMethodNotAllowed))
 }
 
 func methodName(method string) string {
@@ -144,13 +144,13 @@ func (w *WFE) servePost(r *http.Request, res resource) (*response, error) {
 	return res.post(req)
 }
 
-func (w *WFE) write(rw http.ResponseWriter, r *http.Request, resp *response) int {
+func (w *WFE) write(rw http.ResponseWriter, r *http.Request, dir *directory, resp *response) int {
 	header := rw.Header()
 	body, contentType := resp.raw, resp.contentType
 	if resp.body != nil {
 		var err error
 		if body, err = json.Marshal(resp.body); err != nil {
-			return w.writeError(rw, r, err)
+			return w.writeError(rw, r, dir, err)
 		}
 		contentType = "application/json"
 	}

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -87,6 +88,7 @@ type WFE struct {
 	Config
 	router   chi.Router
 	accounts *accountCache
+	issuers  sync.Map // acme.IssuerID to *cachedIssuer
 	metrics  metrics
 }
 
@@ -190,7 +192,7 @@ func (w *WFE) notFound(rw http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		_ = w.addNonce(rw) // the answer is an error in any case
 	}
-	w.writeError(rw, r, acme.NewProblem(acme.Malformed, "there is no resource at this path; start from the directory").WithStatus(http.StatusNotFound))
+	w.writeError(rw, r, nil, acme.NewProblem(acme.Malformed, "there is no resource at this path; start from the directory").WithStatus(http.StatusNotFound))
 	w.metrics.observe("unknown", r.Method, http.StatusNotFound, w.Now().Sub(start))
 }
 

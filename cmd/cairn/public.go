@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,31 +19,50 @@ import (
 
 const ocspPath = "/ocsp"
 
-// newPublic builds what relying parties ask: OCSP, CRLs and issuers.
-func (s *services) newPublic(store sa.Reader, signers ocsp.Signers) (http.Handler, error) {
+// newPublic builds what relying parties ask: OCSP, CRLs and issuers. The
+// process is ready when there is an OCSP signer for every issuer.
+func (n *instance) newPublic(store sa.Reader, signers ocsp.Signers) (http.Handler, error) {
 	responder, err := ocsp.New(ocsp.Config{
 		Store:    store,
 		Signers:  signers,
 		Path:     ocspPath,
-		Lifetime: s.cfg.CA.OCSPLifetime,
-		Now:      s.now,
-		Random:   s.random,
-		Logger:   s.log("ocsp"),
-		Metrics:  s.metrics,
+		Lifetime: n.cfg.CA.OCSPLifetime,
+		Now:      n.now,
+		Random:   n.random,
+		Logger:   n.log("ocsp"),
+		Metrics:  n.metrics,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the OCSP responder: %w", err)
 	}
-	metrics, err := telemetry.NewHTTPMetrics(s.metrics, "public", s.now)
+	metrics, err := telemetry.NewHTTPMetrics(n.metrics, "public", n.now)
 	if err != nil {
 		return nil, err
 	}
+	n.health.Add("OCSP signers", func(ctx context.Context) error { return checkSigners(ctx, store, signers) })
 	return &public{
 		ocsp:     metrics.Endpoint("ocsp", responder),
-		crl:      metrics.Endpoint("crl", crl.Handler(store, s.now)),
+		crl:      metrics.Endpoint("crl", crl.Handler(store, n.now)),
 		issuer:   metrics.Endpoint("issuer", issuerHandler(store)),
 		notFound: metrics.Endpoint("unknown", http.NotFoundHandler()),
 	}, nil
+}
+
+// checkSigners finds an issuer without an OCSP signer.
+func checkSigners(ctx context.Context, store sa.Reader, signers ocsp.Signers) error {
+	issuers, err := store.Issuers(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the issuers: %w", err)
+	}
+	if len(issuers) == 0 {
+		return errors.New("the signing authority has told the store of no issuer yet")
+	}
+	for _, issuer := range issuers {
+		if _, err := signers.OCSPSigner(issuer.ID); err != nil {
+			return fmt.Errorf("issuer %s: %w", issuer.ID, err)
+		}
+	}
+	return nil
 }
 
 // public tells the resources of the public listener apart. It is no

@@ -71,7 +71,7 @@ func client(t *testing.T, where serving) *http.Client {
 }
 
 // The listeners' certificate is the CA's own, for every name that the
-// listeners have; HTTP/2 is spoken, and the admin listener tells how it is.
+// listeners have; HTTP/1.1 is spoken, and the admin listener tells how it is.
 func TestListeners(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t)
@@ -83,7 +83,7 @@ func TestListeners(t *testing.T) {
 			return
 		}
 		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK || resp.ProtoMajor != 2 {
+		if resp.StatusCode != http.StatusOK || resp.ProtoMajor != 1 {
 			t.Errorf("GET %s: %s %s", where.Directory, resp.Proto, resp.Status)
 		}
 		leaf := resp.TLS.PeerCertificates[0]

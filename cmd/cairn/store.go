@@ -35,9 +35,8 @@ func storeURL(cfg config.Store, data *dataFolder) (string, error) {
 		// Not err itself: it quotes the URL.
 		return "", errors.New("store.url: is not a URL")
 	}
-	query := u.Query()
-	query.Set("password", password)
-	u.RawQuery = query.Encode()
+	// In the place where errors of the database's client hide it.
+	u.User = url.UserPassword(u.User.Username(), password)
 	return u.String(), nil
 }
 

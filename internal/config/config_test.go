@@ -134,6 +134,7 @@ func TestParseErrors(t *testing.T) {
 		{"no URL", "public_url: pki.example.com\n", []string{`f.yaml:1: public_url: expects a URL such as http://pki.example.com; found "pki.example.com"`}},
 		{"an unknown store", "store: {url: 'mysql://u:secret@h'}\n", []string{`f.yaml:1: store.url: expects postgres://USER@HOST:PORT/DATABASE or sqlite:PATH`}},
 		{"two passwords", "store:\n  url: postgres://u:secret@h/d\n  password_file: /p\n", []string{`f.yaml:3: store.password_file: store.url has a password as well; take it out of the URL`}},
+		{"a password of nobody", "store:\n  url: postgres://h/d\n  password_file: /p\n", []string{`f.yaml:3: store.password_file: store.url must name the user that the password is for, as in postgres://USER@HOST:PORT/DATABASE`}},
 		{"a resolver by name", "va:\n  resolvers:\n  - 127.0.0.1\n  - dns.example\n", []string{`f.yaml:4: va.resolvers[1]: expects the IP address of a resolver, with or without its port, such as 127.0.0.1:8053; found "dns.example"`}},
 		{"an unknown challenge", "challenges: [http-01, http-02]\n", []string{`f.yaml:1: challenges[1]: expects one of http-01, dns-01, tls-alpn-01; found "http-02"`}},
 		{"a profile", `

@@ -163,6 +163,8 @@ func (v validator) store(s *Store) {
 			v.fail("store.url", "is not a PostgreSQL URL; expects postgres://USER@HOST:PORT/DATABASE")
 		} else if _, has := u.User.Password(); has && s.PasswordFile != "" {
 			v.fail("store.password_file", "store.url has a password as well; take it out of the URL")
+		} else if u.User.Username() == "" && s.PasswordFile != "" {
+			v.fail("store.password_file", "store.url must name the user that the password is for, as in postgres://USER@HOST:PORT/DATABASE")
 		}
 	default:
 		// The value may hold a password: it is not repeated.

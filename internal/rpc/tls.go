@@ -109,8 +109,10 @@ func (t *transport) config() *tls.Config {
 	}
 }
 
-func (t *transport) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return credentials.NewTLS(t.config()).ClientHandshake(ctx, authority, conn)
+// ClientHandshake expects the server's name, whatever the channel calls it:
+// grpc-go would verify the certificate for the authority.
+func (t *transport) ClientHandshake(ctx context.Context, _ string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return credentials.NewTLS(t.config()).ClientHandshake(ctx, t.server, conn)
 }
 
 func (t *transport) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -48,7 +50,6 @@ type Server struct {
 	processes   []*process // as in plan; nil: not running
 	past        []*process // ended ones, for their logs
 	cleanups    []func() error
-	http        *http.Client
 }
 
 // plan is how to start one process, the same at each start.
@@ -286,4 +287,23 @@ func (s *Server) writeConfig(name string, config map[string]any) (string, error)
 	}
 	path := filepath.Join(s.Dir, name+".yaml")
 	return path, os.WriteFile(path, data, 0o600)
+}
+
+// Admin runs "cairn admin" with the configuration of the process that holds
+// the store, and returns what it prints.
+func (s *Server) Admin(t testing.TB, args ...string) string {
+	t.Helper()
+	path, err := Binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := s.plan[0] // "serve", or the storage authority
+	cmd := exec.CommandContext(t.Context(), path, append(append([]string{"admin"}, args...), p.args[1:]...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("cairn admin %v: %v\n%s", args, err, stderr.Bytes())
+	}
+	return string(out)
 }

@@ -66,7 +66,7 @@ func TestCaddy(t *testing.T) {
 // it does not.
 func awaitServed(t testing.TB, s *harness.Server, address, name string) []*x509.Certificate {
 	t.Helper()
-	deadline := time.Now().Add(clientTime / 2)
+	deadline := time.Now().Add(clientTime / 4)
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
 	for time.Now().Before(deadline) {

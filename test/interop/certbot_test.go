@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"crypto/x509"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -43,25 +44,27 @@ func TestCertbotHTTP01(t *testing.T) {
 		t.Errorf("certbot shows another account than it updated:\n%s", shown)
 	}
 
-	for _, key := range [][]string{{"--key-type", "ecdsa"}, {"--key-type", "rsa", "--rsa-key-size", "2048"}} {
+	obtain := func(key ...string) (string, []*x509.Certificate) {
+		t.Helper()
 		name := harness.NewName("certbot")
 		c.run(t, append([]string{"certonly", "--standalone", "--domain", name,
 			"--http-01-address", s.ClientAddress(name), "--http-01-port", strconv.Itoa(s.Names.HTTPPort())}, key...)...)
 		got := chain(t, c.live(name, "fullchain.pem"))
 		good(t, s, got, name)
-
-		c.run(t, "renew", "--cert-name", name, "--force-renewal", "--no-random-sleep-on-renew")
-		again := chain(t, c.live(name, "fullchain.pem"))
-		renewed(t, s, got, again)
-
-		if key[1] == "rsa" { // by the certificate's key, without the account
-			c.run(t, "revoke", "--cert-path", c.live(name, "cert.pem"), "--key-path", c.live(name, "privkey.pem"), "--reason", "keycompromise", "--no-delete-after-revoke")
-		} else {
-			c.run(t, "revoke", "--cert-name", name, "--reason", "superseded", "--no-delete-after-revoke")
-		}
-		revoked(t, s, again)
-		good(t, s, got, name) // the other one stays
+		return name, got
 	}
+	name, got := obtain("--key-type", "ecdsa")
+	c.run(t, "renew", "--cert-name", name, "--force-renewal", "--no-random-sleep-on-renew")
+	again := chain(t, c.live(name, "fullchain.pem"))
+	renewed(t, s, got, again)
+	c.run(t, "revoke", "--cert-name", name, "--reason", "superseded", "--no-delete-after-revoke")
+	revoked(t, s, again)
+	good(t, s, got, name) // the first one stays
+
+	// By the certificate's key, without the account.
+	name, got = obtain("--key-type", "rsa", "--rsa-key-size", "2048")
+	c.run(t, "revoke", "--cert-path", c.live(name, "cert.pem"), "--key-path", c.live(name, "privkey.pem"), "--reason", "keycompromise", "--no-delete-after-revoke")
+	revoked(t, s, got)
 	c.run(t, "unregister")
 }
 

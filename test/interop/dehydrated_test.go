@@ -27,7 +27,7 @@ func TestDehydrated(t *testing.T) {
 			name := harness.NewName("dehydrated")
 			dir := t.TempDir()
 			config := filepath.Join(dir, "config")
-			text := fmt.Sprintf("CA=%q\nBASEDIR=%q\nWELLKNOWN=%q\nCHALLENGETYPE=%q\nACCOUNT_KEY_ALGO=%q\nKEY_ALGO=%q\nCURL_OPTS=\"--cacert %s\"\nCONTACT_EMAIL=admin@example.org\n",
+			text := fmt.Sprintf("CA=%q\nBASEDIR=%q\nWELLKNOWN=%q\nCHALLENGETYPE=%q\nACCOUNT_KEY_ALGO=%q\nACCOUNT_KEYSIZE=2048\nKEYSIZE=2048\nKEY_ALGO=%q\nCURL_OPTS=\"--cacert %s\"\nCONTACT_EMAIL=admin@example.org\n",
 				s.DirectoryURL, dir, webroot(t, s, name), test.challenge, test.accountKey, test.key, s.RootFile())
 			if test.challenge == "dns-01" {
 				text += fmt.Sprintf("HOOK=%q\n", hook)
@@ -45,13 +45,14 @@ func TestDehydrated(t *testing.T) {
 			got := chain(t, file)
 			good(t, s, got, name)
 
-			dehydrated("--cron", "--domain", name, "--force")
-			again := chain(t, file)
-			renewed(t, s, got, again)
-
+			if test.challenge == "http-01" { // once: each run is hundreds of processes
+				dehydrated("--cron", "--domain", name, "--force")
+				again := chain(t, file)
+				renewed(t, s, got, again)
+				got = again
+			}
 			dehydrated("--revoke", filepath.Join(dir, "certs", name, "cert.pem"))
-			revoked(t, s, again)
-			dehydrated("--account")
+			revoked(t, s, got)
 		})
 	}
 }

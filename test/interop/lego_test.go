@@ -2,6 +2,7 @@ package interop
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/cairn-ca/cairn/test/harness"
@@ -38,13 +39,12 @@ func TestLego(t *testing.T) {
 		t.Run(test.challenge+" "+test.keyType, func(t *testing.T) {
 			t.Parallel()
 			name := harness.NewName("lego")
+			if test.wildcard {
+				name = "*." + name
+			}
 			dir := t.TempDir()
 			global := append([]string{"--server", s.DirectoryURL, "--accept-tos", "--email", "admin@example.org", "--path", dir,
 				"--key-type", test.keyType, "--domains", name}, test.args(name)...)
-			names := []string{name}
-			if test.wildcard {
-				global, names = append(global, "--domains", "*."+name), append(names, "*."+name)
-			}
 			lego := func(args ...string) {
 				t.Helper()
 				run(t, command{name: path, args: append(global[:len(global):len(global)], args...), dir: dir, env: []string{
@@ -52,9 +52,9 @@ func TestLego(t *testing.T) {
 				}})
 			}
 			lego("run")
-			file := filepath.Join(dir, "certificates", name+".crt")
+			file := filepath.Join(dir, "certificates", strings.Replace(name, "*", "_", 1)+".crt")
 			got := chain(t, file)
-			good(t, s, got, names...)
+			good(t, s, got, name)
 
 			lego("renew", "--days", "9999", "--no-random-sleep")
 			again := chain(t, file)

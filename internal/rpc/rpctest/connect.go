@@ -63,7 +63,7 @@ func Serve(t testing.TB, server *rpc.Server) (address string, stop func()) {
 func Connect(t testing.TB, role, client rpc.Role, grants []rpc.Grant, register func(grpc.ServiceRegistrar)) *grpc.ClientConn {
 	t.Helper()
 	dir := Certificates(t, string(role), string(client))
-	logger := slog.New(slog.DiscardHandler)
+	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
 	server, err := rpc.NewServer(rpc.ServerConfig{TLS: Files(dir, string(role)), Grants: grants, Now: time.Now, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
