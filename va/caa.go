@@ -26,6 +26,9 @@ type CAAChecker struct {
 	Resolver *dns.Resolver
 	// Identities are the issuer domain names that mean this CA, in any case.
 	Identities []string
+	// DirectoryIdentities are those of directories that have their own, by
+	// the directory's name.
+	DirectoryIdentities map[string][]string
 	// Now is the clock. nil: time.Now.
 	Now func() time.Time
 }
@@ -64,7 +67,11 @@ func (c CAAChecker) Check(ctx context.Context, req CAARequest) CAADecision {
 	if req.Identifier.Type() != acme.IdentifierDNS {
 		return d
 	}
-	d.climb(ctx, c.Resolver, req, c.Identities)
+	identities := c.Identities
+	if own, ok := c.DirectoryIdentities[req.Directory]; ok {
+		identities = own
+	}
+	d.climb(ctx, c.Resolver, req, identities)
 	return d
 }
 

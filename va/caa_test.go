@@ -163,6 +163,31 @@ func TestCAAWithoutIdentity(t *testing.T) {
 	expect(t, va.Result{Problem: result.Problem}, acme.CAA, false, "another CA")
 }
 
+// TestCAAIdentityOfDirectory: a directory with identities of its own has no
+// other.
+func TestCAAIdentityOfDirectory(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, func(c *va.Config) { c.DirectoryCAAIdentities = map[string][]string{"lab": {"lab.example"}} })
+	if err := l.SetCAA("ours.test", `0 issue "ca.example"`); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.SetCAA("lab.test", `0 issue "lab.example"`); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		directory, name string
+		want            acme.ProblemType
+	}{
+		{"default", "ours.test", valid}, {"default", "lab.test", acme.CAA}, {"lab", "lab.test", valid}, {"lab", "ours.test", acme.CAA},
+	} {
+		result, err := l.CheckCAA(t.Context(), va.CAARequest{Directory: c.directory, Identifier: dnsName(t, c.name), Method: acme.HTTP01, AccountURL: account})
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, va.Result{Problem: result.Problem}, c.want, false)
+	}
+}
+
 // TestCAASteps: the decision explains itself.
 func TestCAASteps(t *testing.T) {
 	t.Parallel()

@@ -48,6 +48,9 @@ type Config struct {
 	// records (RFC 8659 §4.2), in any case. Empty: none does, so that every
 	// record set that restricts issuance forbids it.
 	CAAIdentities []string
+	// DirectoryCAAIdentities are those of directories that have their own, by
+	// the directory's name.
+	DirectoryCAAIdentities map[string][]string
 	// Timeout bounds one try of one challenge, CAA and waiting for a free
 	// place included. 0: DefaultTimeout.
 	Timeout time.Duration
@@ -107,7 +110,9 @@ func New(config Config) (*VA, error) {
 	v := &VA{
 		Config:    config,
 		resolver:  resolver,
-		caa:       CAAChecker{Resolver: resolver, Identities: config.CAAIdentities, Now: config.Now},
+		caa: CAAChecker{
+			Resolver: resolver, Identities: config.CAAIdentities, DirectoryIdentities: config.DirectoryCAAIdentities, Now: config.Now,
+		},
 		inFlight:  make(slots, config.MaxInFlight),
 		addresses: addressSlots{limit: config.MaxPerAddress, held: map[netip.Addr]*addressSlot{}},
 	}

@@ -45,8 +45,8 @@ func (a addresses) externalHost() string {
 	return u.Hostname()
 }
 
-// directory is the URL of the directory.
-func (a addresses) directory() string { return a.external + directoryPath }
+// directory is the URL of the directory at a path.
+func (a addresses) directory(path string) string { return a.external + path }
 
 func portOf(address string) string {
 	_, port, _ := net.SplitHostPort(address)

@@ -59,9 +59,9 @@ func profile(name string, c config.Profile) ca.Profile {
 	return p
 }
 
-// offeredProfiles are the profiles that the directory offers, the default one
-// first.
-func offeredProfiles(cfg *config.Config) ([]ca.Profile, error) {
+// offeredProfiles are the profiles of the given names, in their order, or all
+// of them: what a directory offers, the default one first.
+func offeredProfiles(cfg *config.Config, names []string) ([]ca.Profile, error) {
 	all := ca.BuiltinProfiles()
 	for _, p := range configuredProfiles(cfg) {
 		if i := slices.IndexFunc(all, func(q ca.Profile) bool { return q.Name == p.Name }); i >= 0 {
@@ -70,19 +70,19 @@ func offeredProfiles(cfg *config.Config) ([]ca.Profile, error) {
 			all = append(all, p)
 		}
 	}
-	if len(cfg.Directory.Profiles) == 0 {
+	if len(names) == 0 {
 		return all, nil
 	}
 	var offered []ca.Profile
-	for _, name := range cfg.Directory.Profiles {
+	for _, name := range names {
 		i := slices.IndexFunc(all, func(p ca.Profile) bool { return p.Name == name })
 		if i < 0 {
-			names := make([]string, len(all))
+			known := make([]string, len(all))
 			for i, p := range all {
-				names[i] = p.Name
+				known[i] = p.Name
 			}
-			slices.Sort(names)
-			return nil, fmt.Errorf("there is no profile %q; the profiles are %s", name, strings.Join(names, ", "))
+			slices.Sort(known)
+			return nil, fmt.Errorf("there is no profile %q; the profiles are %s", name, strings.Join(known, ", "))
 		}
 		offered = append(offered, all[i])
 	}
@@ -98,8 +98,17 @@ func checkProfiles(cfg *config.Config, file string) error {
 			errs = append(errs, config.Error{File: file, Key: "ca.profiles." + p.Name, Message: err.Error()})
 		}
 	}
-	if _, err := offeredProfiles(cfg); err != nil {
+	if _, err := offeredProfiles(cfg, cfg.Directory.Profiles); err != nil {
 		errs = append(errs, config.Error{File: file, Key: "profiles", Message: err.Error()})
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Directories)) {
+		d := cfg.Directories[name]
+		if slices.Equal(d.Profiles, cfg.Directory.Profiles) {
+			continue // reported already
+		}
+		if _, err := offeredProfiles(cfg, d.Profiles); err != nil {
+			errs = append(errs, config.Error{File: file, Key: "directories." + name + ".profiles", Message: err.Error()})
+		}
 	}
 	if len(errs) > 0 {
 		return errs

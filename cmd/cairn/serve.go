@@ -43,8 +43,31 @@ it has begun; a second one stops it at once.`,
 
 // serving is what a client must know of a CA that is ready.
 type serving struct {
-	Directory string // URL
-	Root      string // absolute path of the root certificate
+	// Directory is the URL of the directory that a first client uses: one
+	// that takes accounts without an external account binding, if there is
+	// one.
+	Directory   string
+	Directories []directoryURL // all of them
+	Root        string         // absolute path of the root certificate
+}
+
+// directoryURL is where a directory is.
+type directoryURL struct{ Name, URL string }
+
+// where tells where the CA is.
+func (n *instance) where(root string) serving {
+	s := serving{Root: root}
+	for _, d := range n.cfg.ServedDirectories() {
+		url := n.addresses.directory(d.Path)
+		s.Directories = append(s.Directories, directoryURL{d.Name, url})
+		if s.Directory == "" && !d.EAB.Required {
+			s.Directory = url
+		}
+	}
+	if s.Directory == "" {
+		s.Directory = s.Directories[0].URL
+	}
+	return s
 }
 
 // serve runs the whole CA until ctx ends. The function ready is called once,
@@ -69,7 +92,7 @@ func serve(ctx context.Context, cfg *config.Config, out streams, ready func(serv
 		return errors.Join(fmt.Errorf("finding the root certificate: %w", err), n.close())
 	}
 	return n.run(ctx, func() error {
-		return ready(serving{Directory: n.addresses.directory(), Root: root})
+		return ready(n.where(root))
 	})
 }
 
@@ -132,14 +155,26 @@ func (n *instance) wireServe(ctx context.Context) error {
 func (s serving) print(w io.Writer, cfg *config.Config) error {
 	_, err := fmt.Fprintf(w, `Cairn is ready.
 
-  directory  %s
-  root       %s
+%s  root       %s
 
 A first certificate, with lego%s:
 
   %s
-`, s.Directory, s.Root, clientNote(cfg), s.clientCommand(cfg))
+`, s.list(), s.Root, clientNote(cfg), s.clientCommand(cfg))
 	return err
+}
+
+// list is a line for each directory, with its name where there are several.
+func (s serving) list() string {
+	var b strings.Builder
+	for _, d := range s.Directories {
+		fmt.Fprintf(&b, "  directory  %s", d.URL)
+		if len(s.Directories) > 1 {
+			fmt.Fprintf(&b, "  (%s)", d.Name)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 // clientCommand is a command line that obtains a certificate. For a CA that

@@ -22,6 +22,12 @@ func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the hierarchy: %w", err)
 	}
+	issuer := hierarchy.Issuer.Chains[0][0]
+	alternates, err := alternateChains(n.cfg.CA.AlternateChains, issuer, n.now())
+	if err != nil {
+		return nil, err
+	}
+	hierarchy.Issuer.Chains = append(hierarchy.Issuer.Chains, alternates...)
 	names, err := n.serviceNames()
 	if err != nil {
 		return nil, err
@@ -47,7 +53,6 @@ func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
 	if err := n.addCRLs(ctx, store, signing); err != nil {
 		return nil, err
 	}
-	issuer := hierarchy.Issuer.Chains[0][0]
 	n.health.Add("issuer", func(context.Context) error {
 		if !n.now().Before(issuer.NotAfter) {
 			return fmt.Errorf("the issuing certificate %q expired at %s", issuer.Subject, issuer.NotAfter)

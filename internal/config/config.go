@@ -29,12 +29,16 @@ type Config struct {
 	ExternalURL string `yaml:"external_url"`
 	// PublicURL is the base of the OCSP, CRL and issuer URLs in certificates:
 	// http. Empty: http:// and Listen.Public.
-	PublicURL  string     `yaml:"public_url"`
-	Store      Store      `yaml:"store"`
-	Directory  Directory  `yaml:",inline"`
-	VA         VA         `yaml:"va"`
-	CA         CA         `yaml:"ca"`
-	RateLimits RateLimits `yaml:"rate_limits"`
+	PublicURL string `yaml:"public_url"`
+	Store     Store  `yaml:"store"`
+	// Directory is the settings of the one directory or, with Directories, what
+	// each of those has where it says nothing.
+	Directory Directory `yaml:",inline"`
+	// Directories is the ACME directories by name; empty: one, named "default".
+	Directories map[string]NamedDirectory `yaml:"directories"`
+	VA          VA                        `yaml:"va"`
+	CA          CA                        `yaml:"ca"`
+	RateLimits  RateLimits                `yaml:"rate_limits"`
 	// AnswerWait is how long the answer to a challenge response or a finalize
 	// request waits for its result; 0: not at all.
 	AnswerWait time.Duration `yaml:"answer_wait"`
@@ -62,58 +66,6 @@ type Store struct {
 	PasswordFile string `yaml:"password_file"`
 	// Migrate brings an older schema up to date when the store is opened.
 	Migrate bool `yaml:"migrate"`
-}
-
-// Directory is the settings that each ACME directory has its own of.
-type Directory struct {
-	EAB EAB `yaml:"eab"`
-	// Profiles names the profiles that are offered, the default one first;
-	// empty: all that the CA has.
-	Profiles []string `yaml:"profiles"`
-	// Challenges is the challenge types that are offered, in the order in
-	// which clients see them.
-	Challenges []string `yaml:"challenges"`
-	// CAAIdentities is the issuer domain names that CAA records may name to
-	// allow this CA (RFC 8659 §4.2); empty: the host of the external URL.
-	CAAIdentities []string `yaml:"caa_identities"`
-	// TermsOfService and Website are the URLs in the directory's metadata
-	// (RFC 8555 §7.1.1); empty: none.
-	TermsOfService string         `yaml:"terms_of_service"`
-	Website        string         `yaml:"website"`
-	Authorizations Authorizations `yaml:"authorizations"`
-	Orders         Orders         `yaml:"orders"`
-	Validation     Validation     `yaml:"validation"`
-}
-
-// EAB is external account binding (RFC 8555 §7.3.4).
-type EAB struct {
-	Required bool `yaml:"required"`
-}
-
-// Authorizations is the settings of authorizations that are valid.
-type Authorizations struct {
-	// Lifetime is how long a valid authorization is relied on.
-	Lifetime time.Duration `yaml:"lifetime"`
-	// Reuse lets new orders rely on valid authorizations that the account has
-	// already.
-	Reuse bool `yaml:"reuse"`
-}
-
-// Orders is the settings of orders.
-type Orders struct {
-	// Lifetime is how long a client has to fulfil an order and its
-	// authorizations.
-	Lifetime time.Duration `yaml:"lifetime"`
-}
-
-// Validation is how a directory's validations are tried.
-type Validation struct {
-	// Retries is how often a validation that may heal is tried again
-	// (RFC 8555 §8.2).
-	Retries int `yaml:"retries"`
-	// RetryWait is the wait before the first retry, doubled for each one
-	// after it.
-	RetryWait time.Duration `yaml:"retry_wait"`
 }
 
 // VA is the settings of validation.
@@ -146,6 +98,9 @@ type CA struct {
 	// OCSPSigners is the folder that the role ocsp takes the delegated OCSP
 	// signers from; empty: keys, in the data folder.
 	OCSPSigners string `yaml:"ocsp_signers"`
+	// AlternateChains is PEM files, each with a chain for the issuer that
+	// clients can choose: first a certificate with the issuer's key and name.
+	AlternateChains []string `yaml:"alternate_chains"`
 }
 
 // RateLimits is the switch of all rate limits.

@@ -49,6 +49,35 @@ answer_wait: 0
 			c.Directory.Website = "https://example.com/a?b"
 			c.Store = Store{URL: "postgres://u@h:5432/db?sslmode=disable", PasswordFile: "/p", Migrate: true}
 		}},
+		{"directories begin as what stands outside of them", `
+directories:
+  default:
+  lab:
+    eab: {required: false}
+    policy: {wildcards: false, allow: [lab.example.com]}
+    challenges: [dns-01]
+  other: {path: /x/y/directory, profiles: []}
+eab: {required: true}
+profiles: [server]
+policy: {deny: [secret.example.com], addresses: [10.0.0.0/8]}
+`, func(c *Config) {
+			d := &c.Directory
+			d.EAB.Required = true
+			d.Profiles = []string{"server"}
+			d.Policy.Deny, d.Policy.Addresses = []string{"secret.example.com"}, []string{"10.0.0.0/8"}
+			lab := *d
+			lab.EAB.Required = false
+			lab.Policy.Wildcards, lab.Policy.Allow = false, []string{"lab.example.com"}
+			lab.Challenges = []string{"dns-01"}
+			other := *d
+			other.Profiles = nil
+			c.Directories = map[string]NamedDirectory{
+				"default": {"", *d}, "lab": {"", lab}, "other": {"/x/y/directory", other},
+			}
+		}},
+		{"auto-renewal", "auto_renewal: {enabled: true, min_lifetime: 1h, max_duration: 30d, allow_get: true}\n", func(c *Config) {
+			c.Directory.AutoRenewal = AutoRenewal{Enabled: true, MinLifetime: time.Hour, MaxDuration: 30 * day, AllowGet: true}
+		}},
 		{"profiles", "ca: {profiles: {web: {validity: 47d}}}\nprofiles: [web]\n", func(c *Config) {
 			web := DefaultProfile()
 			web.Validity = 47 * day
@@ -128,6 +157,57 @@ ca:
 			`f.yaml:10: ca.profiles.Web.max_names: expects a number from 1 to 1000; found 0`,
 			`f.yaml:11: ca.profiles.Web.policies[0]: expects an object identifier, such as 2.23.140.1.2.1; found "1.2.x"`,
 		}},
+		{"directories", `
+directories:
+  Lab: {}
+  a: {path: /a}
+  b: {path: /acme/directory}
+  c: {path: /directory}
+  default: {}
+  d: {path: /../directory}
+  e:
+    polcy: {}
+    required: true
+    policy: {wildcards: maybe}
+`, []string{
+			`f.yaml:3: directories.Lab: "Lab" is no name for a directory: use 1 to 32 lower-case letters, digits and hyphens`,
+			`f.yaml:4: directories.a.path: expects a path that ends in /directory, such as /lab/directory; found "/a"`,
+			`f.yaml:5: directories.b.path: must not have /acme/ in it, which is where the resources of directories are; found "/acme/directory"`,
+			`f.yaml:7: directories.default: /directory is the path of the directory c already; give each its own`,
+			`f.yaml:8: directories.d.path: must have neither . nor .. in it; found "/../directory"`,
+			`f.yaml:10: unknown key "directories.e.polcy"; did you mean "directories.e.policy"?`,
+			`f.yaml:11: unknown key "directories.e.required"; did you mean "directories.e.eab.required"?`,
+			`f.yaml:12: directories.e.policy.wildcards: expects true or false; found "maybe"`,
+		}},
+		{"a mistake outside of the directories, once", `
+auto_renewal: {min_lifetime: 10d}
+challenges: [x]
+directories:
+  a: {}
+  b: {auto_renewal: {max_duration: 5d}}
+  c: {challenges: []}
+`, []string{
+			`f.yaml:3: challenges[0]: expects one of http-01, dns-01, tls-alpn-01; found "x"`,
+			`f.yaml:6: directories.b.auto_renewal.max_duration: 5d is shorter than one certificate's min_lifetime, 10d`,
+			`f.yaml:7: directories.c.challenges: name at least one of http-01, dns-01, tls-alpn-01`,
+		}},
+		{"a policy", `
+policy:
+  allow: ["*.example.com", .example.com, Example.com, "bad name"]
+  deny: [a.example, a.example]
+  allow_names: ["*.ok.example", "**.x"]
+  addresses: [10.0.0.1/8, 10.0.0.1, "::ffff:10.0.0.0/104", x]
+`, []string{
+			`f.yaml:3: policy.allow[0]: write it as "example.com": it covers the name itself and every name below it`,
+			`f.yaml:3: policy.allow[1]: write it as "example.com": it covers the name itself and every name below it`,
+			`f.yaml:3: policy.allow[2]: write it in lower case, as "example.com"`,
+			`f.yaml:3: policy.allow[3]: expects a domain name, such as example.com; found "bad name"`,
+			`f.yaml:4: policy.deny[1]: "a.example" is listed twice`,
+			`f.yaml:5: policy.allow_names[1]: expects a domain name, such as example.com; found "**.x"`,
+			`f.yaml:6: policy.addresses[0]: "10.0.0.1/8" is not where a range of that size begins; did you mean 10.0.0.0/8?`,
+			`f.yaml:6: policy.addresses[2]: write a range of IPv4 addresses as such, like 10.0.0.0/8; found "::ffff:10.0.0.0/104"`,
+			`f.yaml:6: policy.addresses[3]: expects a range of addresses, such as 10.0.0.0/8 or fd00::/8; found "x"`,
+		}},
 		{"a level", "log: {level: loud}\n", []string{`f.yaml:1: log.level: expects one of debug, info, warn, error; found "loud"`}},
 		{"not YAML", "data: [\n", []string{`f.yaml:1: this is not valid YAML: did not find expected node content`}},
 		{"a merge key", "va: &v {timeout: 1s}\nca:\n  <<: *v\n", []string{`f.yaml:3: ca: merge keys (<<) are not supported; write the keys out`}},
@@ -175,6 +255,9 @@ func TestShow(t *testing.T) {
 	web := DefaultProfile()
 	web.Description, web.Validity, web.OCSP = "Web: \"servers\"", 36*time.Hour, false
 	want.CA.Profiles = map[string]Profile{"web": web}
+	lab := want.Directory
+	lab.Policy.Allow = []string{"lab.example"}
+	want.Directories = map[string]NamedDirectory{"lab": {Directory: lab}, "default": {"/x/directory", want.Directory}}
 	shown, err := want.Show()
 	if err != nil {
 		t.Fatal(err)
@@ -234,6 +317,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("data: ./cairn-data\nlisten: {acme: 'localhost:1'}\n")
 	f.Add("va: {resolvers: [\"127.0.0.1:8053\"], timeout: 10s}\nca: {profiles: {a: {validity: 90d}}}\n")
 	f.Add("a: &a [*a]\nva: {resolvers: *a}\n")
+	f.Add("directories: {a: {path: /a/directory, policy: {addresses: [10.0.0.0/8]}}, b: {subdomains: true}}\nsubdomains: false\n")
 	f.Add("? {a: b}\n: c\n<<: {x: y}\n")
 	f.Add("store: {url: 'postgres://a:b@c/d'}\nexternal_url: https://[::1]:5/\n---\n")
 	f.Fuzz(func(t *testing.T, s string) {
@@ -259,4 +343,23 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("(-want +got):\n%s\n%s", diff, shown)
 		}
 	})
+}
+
+func TestServedDirectories(t *testing.T) {
+	t.Parallel()
+	paths := func(c *Config) map[string]string {
+		got := map[string]string{}
+		for _, d := range c.ServedDirectories() {
+			got[d.Name] = d.Path
+		}
+		return got
+	}
+	c := Default()
+	if diff := cmp.Diff(map[string]string{"default": "/directory"}, paths(&c)); diff != "" {
+		t.Error(diff)
+	}
+	c.Directories = map[string]NamedDirectory{"default": {}, "lab": {}, "x": {Path: "/y/directory"}}
+	if diff := cmp.Diff(map[string]string{"default": "/directory", "lab": "/lab/directory", "x": "/y/directory"}, paths(&c)); diff != "" {
+		t.Error(diff)
+	}
 }

@@ -22,6 +22,8 @@ type decoder struct {
 	file  string
 	lines map[string]int // key path to line
 	errs  Errors
+	// outside is what directories begin as; it is decoded before them.
+	outside *Directory
 }
 
 func (d *decoder) fail(line int, key, format string, args ...any) {
@@ -53,6 +55,7 @@ func (d *decoder) document(data []byte, into *Config) {
 		d.fail(next.Line, "", "a second YAML document begins here; the configuration is one document")
 	}
 	if doc.Kind == yaml.DocumentNode && len(doc.Content) == 1 {
+		d.outside = &into.Directory
 		d.value(doc.Content[0], "", reflect.ValueOf(into).Elem())
 	}
 }
@@ -67,7 +70,10 @@ func (d *decoder) syntax(err error) {
 	d.fail(line, "", "this is not valid YAML: %s", strings.ReplaceAll(message, "\n", " "))
 }
 
-var durationType = reflect.TypeFor[time.Duration]()
+var (
+	durationType    = reflect.TypeFor[time.Duration]()
+	directoriesType = reflect.TypeFor[map[string]NamedDirectory]()
+)
 
 // value decodes a node into v. The depth of the recursion is that of the
 // configuration's types, whatever aliases the file has.
@@ -143,13 +149,22 @@ func (d *decoder) entries(n *yaml.Node, path string) []entry {
 
 func (d *decoder) structure(n *yaml.Node, path string, v reflect.Value) {
 	fields := fieldsOf(v)
+	// Directories begin as what stands outside of them, wherever in the file
+	// that is.
+	var directories []entry
 	for _, e := range d.entries(n, path) {
 		field, ok := fields[e.key]
-		if !ok {
+		switch {
+		case !ok:
 			d.unknown(e, path, fields)
-			continue
+		case field.Type() == directoriesType:
+			directories = append(directories, e)
+		default:
+			d.value(e.valueNode, e.valuesPath, field)
 		}
-		d.value(e.valueNode, e.valuesPath, field)
+	}
+	for _, e := range directories {
+		d.value(e.valueNode, e.valuesPath, fields[e.key])
 	}
 }
 
@@ -170,7 +185,7 @@ func fieldsOf(v reflect.Value) map[string]reflect.Value {
 
 func (d *decoder) unknown(e entry, path string, fields map[string]reflect.Value) {
 	// The right word in the wrong place is the likeliest mistake of all.
-	for _, key := range Keys() {
+	for _, key := range keysNear(path) {
 		if key != e.valuesPath && strings.HasSuffix("."+key, "."+e.key) {
 			d.fail(e.line, "", "unknown key %q; did you mean %q?", e.valuesPath, key)
 			return
@@ -188,8 +203,11 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 	m := reflect.MakeMap(v.Type())
 	for _, e := range entries {
 		item := reflect.New(v.Type().Elem()).Elem()
-		if d, ok := item.Addr().Interface().(interface{ setDefaults() }); ok {
-			d.setDefaults()
+		switch item := item.Addr().Interface().(type) {
+		case *Profile:
+			*item = DefaultProfile()
+		case *NamedDirectory:
+			item.Directory = *d.outside
 		}
 		d.value(e.valueNode, e.valuesPath, item)
 		m.SetMapIndex(reflect.ValueOf(e.key), item)

@@ -17,6 +17,8 @@ func Default() Config {
 			Authorizations: Authorizations{Lifetime: 30 * day},
 			Orders:         Orders{Lifetime: 7 * day},
 			Validation:     Validation{Retries: 3, RetryWait: 5 * time.Second},
+			Policy:         Policy{Wildcards: true},
+			AutoRenewal:    AutoRenewal{MinLifetime: day, MaxDuration: 365 * day},
 		},
 		VA: VA{
 			HTTPPort:              80,

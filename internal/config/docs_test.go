@@ -31,10 +31,21 @@ func TestDocs(t *testing.T) {
 	want := map[string]string{}
 	flatten(t, want, "", tree(reflect.ValueOf(Default())))
 	flatten(t, want, "ca.profiles.NAME", tree(reflect.ValueOf(DefaultProfile())))
+	flatten(t, want, "directories.NAME", tree(reflect.ValueOf(NamedDirectory{})))
+	for key := range want {
+		// The keys of a directory are documented once, where they stand outside
+		// of the directories.
+		if outside, ok := strings.CutPrefix(key, "directories.NAME."); ok && outside != "path" {
+			delete(want, key)
+		}
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("docs/configuration.md (-the types +the page):\n%s", diff)
 	}
 	for _, key := range Keys() {
+		if outside, ok := strings.CutPrefix(key, "directories.NAME."); ok && outside != "path" {
+			key = outside
+		}
 		if _, ok := want[key]; !ok {
 			t.Errorf("no default for %s", key)
 		}

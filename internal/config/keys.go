@@ -14,6 +14,22 @@ func Keys() []string {
 	return keys
 }
 
+// keysNear is the keys that one below path may have been meant to be: inside a
+// directory, that directory's first.
+func keysNear(path string) []string {
+	var near []string
+	if parts := strings.Split(path, "."); len(parts) > 1 && parts[0] == "directories" {
+		near = keysOf(reflect.TypeFor[NamedDirectory](), join("directories", parts[1]))
+		slices.Sort(near)
+	}
+	for _, key := range Keys() {
+		if !strings.HasPrefix(key, "directories.NAME.") {
+			near = append(near, key)
+		}
+	}
+	return near
+}
+
 func keysOf(t reflect.Type, path string) []string {
 	switch t.Kind() {
 	case reflect.Pointer:

@@ -64,8 +64,6 @@ func DefaultProfile() Profile {
 	}
 }
 
-func (p *Profile) setDefaults() { *p = DefaultProfile() }
-
 func (v validator) ca(c *CA) {
 	if c.CRLShards < 1 || c.CRLShards > 65536 {
 		v.fail("ca.crl_shards", "expects a number from 1 to 65536; found %d", c.CRLShards)
@@ -74,6 +72,7 @@ func (v validator) ca(c *CA) {
 	v.span("ca.crl_lifetime", c.CRLLifetime, time.Minute, 10*day)
 	v.span("ca.crl_delay", c.CRLDelay, 100*time.Millisecond, 24*time.Hour)
 	v.span("ca.ocsp_lifetime", c.OCSPLifetime, 8*time.Hour, 10*day)
+	v.unique("ca.alternate_chains", c.AlternateChains)
 	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 		v.profile(name, c.Profiles[name])
 	}

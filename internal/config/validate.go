@@ -28,6 +28,7 @@ func (v validator) config(c *Config) {
 	v.publicURL("public_url", c.PublicURL)
 	v.store(&c.Store)
 	v.directory("", &c.Directory)
+	v.directories(c)
 	v.va(&c.VA)
 	v.ca(&c.CA)
 	v.span("answer_wait", c.AnswerWait, 0, time.Minute)
@@ -169,25 +170,6 @@ func (v validator) store(s *Store) {
 		// The value may hold a password: it is not repeated.
 		v.fail("store.url", "expects postgres://USER@HOST:PORT/DATABASE or sqlite:PATH")
 	}
-}
-
-func (v validator) directory(path string, d *Directory) {
-	v.unique(join(path, "profiles"), d.Profiles)
-	v.some(join(path, "challenges"), d.Challenges, "http-01", "dns-01", "tls-alpn-01")
-	v.unique(join(path, "caa_identities"), d.CAAIdentities)
-	for i, name := range d.CAAIdentities {
-		if _, err := netip.ParseAddr(name); err == nil || !validHost(name) {
-			v.fail(index(join(path, "caa_identities"), i), "expects a domain name, such as ca.example.com; found %q", name)
-		}
-	}
-	v.link(join(path, "terms_of_service"), d.TermsOfService)
-	v.link(join(path, "website"), d.Website)
-	v.span(join(path, "authorizations.lifetime"), d.Authorizations.Lifetime, time.Minute, 398*day)
-	v.span(join(path, "orders.lifetime"), d.Orders.Lifetime, time.Minute, 398*day)
-	if d.Validation.Retries < 0 || d.Validation.Retries > 20 {
-		v.fail(join(path, "validation.retries"), "expects a number from 0 to 20; found %d", d.Validation.Retries)
-	}
-	v.span(join(path, "validation.retry_wait"), d.Validation.RetryWait, 100*time.Millisecond, time.Hour)
 }
 
 // link checks a URL that is only shown to people.
