@@ -48,7 +48,7 @@ type CA struct {
 	Config
 	issuers   []*issuer
 	profiles  map[string]*compiled
-	responder map[acme.IssuerID]*template // of OCSP signers
+	responder ocspSignerProfile
 	metrics   metrics
 	owner     string
 	work      sync.WaitGroup
@@ -76,12 +76,15 @@ func New(ctx context.Context, cfg Config) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &CA{Config: cfg, owner: "ca " + id.String(), responder: make(map[acme.IssuerID]*template), signers: make(map[acme.IssuerID]OCSPSigner)}
+	c := &CA{Config: cfg, owner: "ca " + id.String(), signers: make(map[acme.IssuerID]OCSPSigner)}
 	if c.metrics, err = newMetrics(cfg.Metrics); err != nil {
 		return nil, err
 	}
 	if len(cfg.Issuers) == 0 {
 		return nil, errors.New("a signing authority needs an issuer")
+	}
+	if c.responder, err = newOCSPSignerProfile(); err != nil {
+		return nil, err
 	}
 	for _, ic := range cfg.Issuers {
 		iss, err := newIssuer(ic, cfg.Random)
@@ -92,7 +95,7 @@ func New(ctx context.Context, cfg Config) (*CA, error) {
 			return nil, fmt.Errorf("the certificate of issuer %q expired at %s; make a new intermediate", iss.certificate.Subject, iss.certificate.NotAfter)
 		}
 		c.issuers = append(c.issuers, iss)
-		if c.responder[iss.id], err = newOCSPSignerTemplate(iss); err != nil {
+		if c.responder.templates[iss.id], err = newOCSPSignerTemplate(iss); err != nil {
 			return nil, err
 		}
 	}
@@ -102,7 +105,11 @@ func New(ctx context.Context, cfg Config) (*CA, error) {
 	if err := c.loadOCSPSigners(ctx); err != nil {
 		return nil, err
 	}
-	return c, c.publishIssuers(ctx)
+	if err := c.publishIssuers(ctx); err != nil {
+		return nil, err
+	}
+	c.work.Go(key.Warm) // it takes long, and keys can be checked meanwhile
+	return c, nil
 }
 
 // compile joins each profile to the issuers that may sign for it.
@@ -202,8 +209,27 @@ const (
 	claimEvery  = time.Second
 	claimLimit  = 64
 	rotateEvery = time.Hour
-	leaseFor    = 30 * time.Second
+	// leaseFor bounds the signing of a certificate, and is what a client waits
+	// after the process that was at it was killed. Slow signers have more.
+	leaseFor     = 10 * time.Second
+	slowLeaseFor = time.Minute
 )
+
+func (iss *issuer) lease() time.Duration {
+	if iss.slow {
+		return slowLeaseFor
+	}
+	return leaseFor
+}
+
+// lease is for work whose issuers are not known yet.
+func (c *CA) lease() time.Duration {
+	longest := leaseFor
+	for _, iss := range c.issuers {
+		longest = max(longest, iss.lease())
+	}
+	return longest
+}
 
 // Run signs what was recorded and not signed, and renews the OCSP signers,
 // until ctx ends; then it waits for the signatures under way.

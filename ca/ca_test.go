@@ -300,7 +300,30 @@ func TestBadCSR(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	withNames := func(names ...[]byte) []byte {
+		extension := pkix.Extension{Id: oidSubjectAltName, Value: derOf(0x30, slices.Concat(names...))}
+		der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{ExtraExtensions: []pkix.Extension{extension}}, good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	a, b := derOf(0x82, []byte("a.example")), derOf(0x82, []byte("b.example"))
+	// A Windows user principal name.
+	upn := derOf(0xa0, slices.Concat([]byte{6, 10, 0x2b, 6, 1, 4, 1, 0x82, 0x37, 20, 2, 3}, derOf(0xa0, derOf(12, []byte("a@a.example")))))
+	twoNames, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{"a.example", "b.example"}, Subject: pkix.Name{
+		CommonName: "a.example", ExtraNames: []pkix.AttributeTypeAndValue{{Type: oidCommonName, Value: "c.example"}, {Type: oidCommonName, Value: "a.example"}},
+	}}, good)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, csr := range map[string][]byte{
+		"otherName":              withNames(a, b, upn),
+		"x400Address":            withNames(a, b, derOf(0xa3, nil)),
+		"directoryName":          withNames(a, b, derOf(0xa4, derOf(0x30, nil))),
+		"URI":                    withNames(a, b, derOf(0x86, []byte("http://a.example/"))),
+		"registeredID":           withNames(a, b, derOf(0x88, []byte{0x2a, 3})),
+		"two common names":       twoNames,
 		"empty":                  nil,
 		"not DER":                []byte("hello"),
 		"trailing data":          append(csrFor(t, good, "", ids), 0),
@@ -337,6 +360,11 @@ func TestBadCSR(t *testing.T) {
 	if _, err := f.Issue(t.Context(), req); problemType(err) != acme.BadCSR {
 		t.Errorf("the account's key: %v", err)
 	}
+}
+
+// derOf is a DER element of less than 128 octets.
+func derOf(tag byte, content []byte) []byte {
+	return append([]byte{tag, byte(len(content))}, content...)
 }
 
 func TestOtherRefusals(t *testing.T) {
@@ -420,7 +448,7 @@ func TestResume(t *testing.T) {
 		t.Error(err)
 	}
 	// Signing it once more changes nothing that anyone can see.
-	if err := f.sign(context.Background(), dead); err != nil {
+	if err := f.sign(context.Background(), f.issuers[0], dead); err != nil {
 		t.Error(err)
 	}
 	if again, err := f.store.Certificate(t.Context(), dead.Serial); err != nil || !slices.Equal(again.DER, got.DER) {
@@ -445,6 +473,13 @@ func TestServiceCertificate(t *testing.T) {
 	}
 	if len(leaf.DNSNames) != 1 || leaf.DNSNames[0] != "localhost" || len(chain) != 2 {
 		t.Errorf("names %v, chain of %d", leaf.DNSNames, len(chain))
+	}
+	// A key that is known to others is not certified for us either.
+	if err := f.store.BlockKey(t.Context(), sa.BlockedKey{SPKISHA256: sha256Of(leaf.RawSubjectPublicKeyInfo), At: time.Now(), By: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.ServiceCertificate(t.Context(), der); err == nil {
+		t.Error("a blocked key is certified")
 	}
 	serial, err := acme.SerialFromBig(leaf.SerialNumber)
 	if err != nil {
@@ -582,6 +617,28 @@ func TestOCSPSigners(t *testing.T) {
 	if err := cert.CheckSignatureFrom(issuer); err != nil {
 		t.Error(err)
 	}
+	// The signer of an issuer that was there before.
+	other := newFixture(t, nil)
+	id := f.issuers[0].id
+	for from, to := range map[string]string{
+		ocspKeyFile(other.OCSPFolder, other.issuers[0].id):         ocspKeyFile(f.OCSPFolder, id),
+		ocspCertificateFile(other.OCSPFolder, other.issuers[0].id): ocspCertificateFile(f.OCSPFolder, id),
+	} {
+		data, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replaced, err := x509.ParseCertificate(restart(nil).Certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := replaced.CheckSignatureFrom(issuer); err != nil {
+		t.Errorf("another issuer's signer was kept: %v", err)
+	}
 }
 
 func hasExtension(cert *x509.Certificate, oid string) bool {
@@ -621,7 +678,7 @@ func BenchmarkIssue(b *testing.B) {
 	b.Run("build and lint", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if cert, err = f.build(p, p.templates[0], l); err != nil {
+			if cert, err = f.build(b.Context(), p, p.templates[0], l); err != nil {
 				b.Fatal(err)
 			}
 		}

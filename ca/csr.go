@@ -3,9 +3,13 @@ package ca
 import (
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"net/netip"
 	"slices"
+
+	"golang.org/x/crypto/cryptobyte"
+	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
@@ -59,7 +63,11 @@ func parseCSR(der []byte, identifiers []acme.Identifier) (request, error) {
 	if err != nil {
 		return request{}, err
 	}
-	if cn := csr.Subject.CommonName; cn != "" {
+	cn, err := csrCommonName(csr)
+	if err != nil {
+		return request{}, err
+	}
+	if cn != "" {
 		id, err := parseName(cn)
 		if err != nil {
 			return request{}, badCSR("the CSR's common name is neither a DNS name nor an address; leave it out or make it one of the order's identifiers")
@@ -75,8 +83,8 @@ func parseCSR(der []byte, identifiers []acme.Identifier) (request, error) {
 }
 
 func csrNames(csr *x509.CertificateRequest) ([]acme.Identifier, error) {
-	if len(csr.EmailAddresses) > 0 || len(csr.URIs) > 0 {
-		return nil, badCSR("the CSR asks for e-mail addresses or URIs, which are not identifiers of the order")
+	if err := onlyNamesAndAddresses(csr.Extensions); err != nil {
+		return nil, err
 	}
 	var names []acme.Identifier
 	for _, name := range csr.DNSNames {
@@ -94,6 +102,57 @@ func csrNames(csr *x509.CertificateRequest) ([]acme.Identifier, error) {
 		names = append(names, acme.IdentifierFromIP(addr))
 	}
 	return names, nil
+}
+
+// onlyNamesAndAddresses refuses subject alternative names of the kinds that
+// crypto/x509 gives no account of, or that no order has (RFC 8555 §7.4: the CSR
+// asks for exactly the order's identifiers).
+func onlyNamesAndAddresses(extensions []pkix.Extension) error {
+	seen := false
+	for _, e := range extensions {
+		if !e.Id.Equal(oidSubjectAltName) {
+			continue
+		}
+		if seen {
+			return badCSR("the CSR has subject alternative names twice; put them all into one extension")
+		}
+		seen = true
+		input := cryptobyte.String(e.Value)
+		var list cryptobyte.String
+		if !input.ReadASN1(&list, cryptobyte_asn1.SEQUENCE) || !input.Empty() {
+			return badCSR("the CSR's subject alternative names can't be read")
+		}
+		for !list.Empty() {
+			var name cryptobyte.String
+			var tag cryptobyte_asn1.Tag
+			if !list.ReadAnyASN1(&name, &tag) {
+				return badCSR("the CSR's subject alternative names can't be read")
+			}
+			switch tag {
+			case cryptobyte_asn1.Tag(2).ContextSpecific(), cryptobyte_asn1.Tag(7).ContextSpecific():
+			default:
+				return badCSR("the CSR asks for a subject alternative name of a kind other than DNS name and IP address, such as an e-mail address, a URI or a user principal name; leave it out")
+			}
+		}
+	}
+	return nil
+}
+
+// csrCommonName is the one common name of the subject; empty: none.
+func csrCommonName(csr *x509.CertificateRequest) (string, error) {
+	count := 0
+	for _, attribute := range csr.Subject.Names {
+		if attribute.Type.Equal(oidCommonName) {
+			count++
+			if _, ok := attribute.Value.(string); !ok {
+				return "", badCSR("the CSR's common name is not text; leave it out or make it one of the order's identifiers")
+			}
+		}
+	}
+	if count > 1 {
+		return "", badCSR("the CSR has %d common names; leave them out, or have one that is one of the order's identifiers", count)
+	}
+	return csr.Subject.CommonName, nil
 }
 
 // parseName reads a common name, which does not say what it is.

@@ -197,7 +197,10 @@ func (cfg HierarchyConfig) create(t, parent *x509.Certificate, public crypto.Pub
 	if err != nil {
 		return nil, err
 	}
-	return der, l.checkCertificate(der)
+	if _, err := l.checkCertificate(der); err != nil {
+		return nil, err
+	}
+	return der, nil
 }
 
 // privateCALints are what zlint asks of CAs in public root programs alone: a

@@ -3,6 +3,7 @@ package ca
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -33,12 +34,16 @@ func (c *CA) Issue(ctx context.Context, req Request) (Issued, error) {
 	// From here on the certificate is durable work: it is signed whether or
 	// not the client waits.
 	issued := Issued{Serial: cert.Serial}
-	if iss, err := c.issuer(cert.Issuer); err == nil && !iss.slow && req.Wait > 0 {
-		issued.Signed = c.finish(ctx, cert)
+	iss, err := c.issuer(cert.Issuer)
+	if err != nil {
+		return issued, nil // not to happen: its template is of an issuer at hand
+	}
+	if !iss.slow && req.Wait > 0 {
+		issued.Signed = c.finish(ctx, iss, cert)
 		return issued, nil
 	}
 	done := make(chan bool, 1)
-	c.work.Go(func() { done <- c.finish(ctx, cert) })
+	c.work.Go(func() { done <- c.finish(ctx, iss, cert) })
 	if req.Wait <= 0 {
 		return issued, nil
 	}
@@ -53,10 +58,10 @@ func (c *CA) Issue(ctx context.Context, req Request) (Issued, error) {
 
 // finish signs a recorded certificate, whatever becomes of the request. What
 // fails is resumed once its lease has lapsed.
-func (c *CA) finish(ctx context.Context, cert acme.Certificate) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseFor)
+func (c *CA) finish(ctx context.Context, iss *issuer, cert acme.Certificate) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), iss.lease())
 	defer cancel()
-	err := c.sign(ctx, cert)
+	err := c.sign(ctx, iss, cert)
 	if err != nil {
 		c.Logger.LogAttrs(ctx, slog.LevelError, "signing a recorded certificate; it is tried again",
 			slog.String("serial", cert.Serial.String()), slog.Any("error", err))
@@ -96,7 +101,7 @@ func (c *CA) record(ctx context.Context, req Request) (acme.Certificate, error) 
 	if err != nil {
 		return acme.Certificate{}, err
 	}
-	cert, err := c.build(p, p.templateFor(csr.keyType), leaf{
+	cert, err := c.build(ctx, p, p.templateFor(csr.keyType), leaf{
 		notBefore: notBefore, notAfter: notAfter, subject: subject,
 		identifiers: req.Identifiers, public: csr.public, spki: csr.spki,
 	})
@@ -147,7 +152,7 @@ func (p *compiled) subject(csr request, ids []acme.Identifier) ([]byte, error) {
 }
 
 // build gives a leaf its serial and shard, encodes it, and lints it.
-func (c *CA) build(p *compiled, t *template, l leaf) (acme.Certificate, error) {
+func (c *CA) build(ctx context.Context, p *compiled, t *template, l leaf) (acme.Certificate, error) {
 	now := c.Now()
 	serial, err := acme.NewSerial(now, c.Random)
 	if err != nil {
@@ -164,34 +169,33 @@ func (c *CA) build(p *compiled, t *template, l leaf) (acme.Certificate, error) {
 	if err != nil {
 		return acme.Certificate{}, err
 	}
-	if p != nil {
-		if err := c.lint(p, t.issuer, tbs); err != nil {
-			return acme.Certificate{}, err
-		}
+	if err := c.lint(ctx, p, t.issuer, serial, tbs); err != nil {
+		return acme.Certificate{}, err
 	}
-	cert := acme.Certificate{
-		Serial: serial, Issuer: t.issuer.id, CRLShard: l.crlShard, TBS: tbs,
+	return acme.Certificate{
+		Serial: serial, Issuer: t.issuer.id, Profile: p.Name, CRLShard: l.crlShard, TBS: tbs,
 		NotBefore: l.notBefore, NotAfter: l.notAfter, RecordedAt: now,
-	}
-	if p != nil {
-		cert.Profile = p.Name
-	}
-	return cert, nil
+	}, nil
 }
 
-func (c *CA) lint(p *compiled, iss *issuer, tbs []byte) error {
-	err := p.linter.check(tbs, iss, func(m []byte) ([]byte, error) { return key.Sign(c.Random, iss.throwaway, m) })
+// lint refuses what breaks the rules, and counts and logs what lints say
+// besides.
+func (c *CA) lint(ctx context.Context, p *compiled, iss *issuer, serial acme.Serial, tbs []byte) error {
+	findings, err := p.linter.check(tbs, iss, func(m []byte) ([]byte, error) { return key.Sign(c.Random, iss.throwaway, m) })
+	texts := make([]string, len(findings))
+	for i, f := range findings {
+		c.metrics.lints.WithLabelValues(f.Lint, f.Status.String()).Inc()
+		texts[i] = f.Status.String() + " " + f.String()
+	}
+	about := []slog.Attr{slog.String("serial", serial.String()), slog.String("profile", p.Name)}
 	var broken *lintError
 	if !errors.As(err, &broken) {
+		if len(texts) > 0 {
+			c.Logger.LogAttrs(ctx, slog.LevelInfo, "lint findings that stop no issuance", append(about, slog.Any("findings", texts))...)
+		}
 		return err
 	}
-	for _, f := range broken.findings {
-		c.metrics.lints.WithLabelValues(f.Lint).Inc()
-		if f.Lint == smallKeyLint {
-			return badCSR("the private key of the CSR's key is a small number that anyone can find; make another key with other software")
-		}
-	}
-	c.Logger.LogAttrs(context.Background(), slog.LevelError, "lint stopped an issuance", slog.String("profile", p.Name), slog.Any("error", err))
+	c.Logger.LogAttrs(ctx, slog.LevelError, "lint stopped an issuance", append(about, slog.Any("findings", texts))...)
 	return acme.NewProblem(acme.ServerInternal, "%s; tell the CA's operator, or order other names or another profile", cutFindings(err.Error()))
 }
 
@@ -205,7 +209,11 @@ func cutFindings(s string) string {
 // recordIssuance makes a certificate durable before it is signed (invariant
 // 1).
 func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate, req Request) error {
-	issuance := sa.Issuance{Certificate: cert, Owner: c.owner, LeaseUntil: c.Now().Add(leaseFor)}
+	iss, err := c.issuer(cert.Issuer)
+	if err != nil {
+		return err
+	}
+	issuance := sa.Issuance{Certificate: cert, Owner: c.owner, LeaseUntil: c.Now().Add(iss.lease())}
 	record := c.Store.RecordIssuance
 	if a := req.AutoRenewal; a != nil {
 		issuance.NextRenewal = a.Next
@@ -215,7 +223,7 @@ func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate, req Requ
 			issuance.AutoRenewalCSR = req.CSR
 		}
 	}
-	err := record(ctx, issuance)
+	err = record(ctx, issuance)
 	if errors.Is(err, sa.ErrConflict) {
 		return acme.NewProblem(acme.OrderNotReady, "the order is not ready any more: it was finalized by another request, or an authorization ended")
 	}
@@ -225,12 +233,8 @@ func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate, req Requ
 	return nil
 }
 
-// sign signs a recorded certificate and stores it.
-func (c *CA) sign(ctx context.Context, cert acme.Certificate) error {
-	iss, err := c.issuer(cert.Issuer)
-	if err != nil {
-		return err
-	}
+// sign signs a recorded certificate with its issuer's key and stores it.
+func (c *CA) sign(ctx context.Context, iss *issuer, cert acme.Certificate) error {
 	der, err := key.SignEnvelope(c.Random, iss.signer, cert.TBS)
 	if err != nil {
 		return fmt.Errorf("signing certificate %s: %w", cert.Serial, err)
@@ -250,8 +254,24 @@ func (c *CA) sign(ctx context.Context, cert acme.Certificate) error {
 	c.Audit.LogAttrs(ctx, slog.LevelInfo, "certificate issued",
 		slog.String("serial", cert.Serial.String()), slog.String("issuer", cert.Issuer.String()),
 		slog.String("profile", cert.Profile), slog.String("account", idOrNone(cert.Account)), slog.String("order", idOrNone(cert.Order)),
+		slog.Any("names", namesIn(der)),
 		slog.String("certificate", base64.StdEncoding.EncodeToString(der)))
 	return nil
+}
+
+// namesIn are the names in a certificate, for those who read the audit log.
+// What was just signed and linted can be parsed; should it not, the record goes
+// without them: it has the certificate.
+func namesIn(der []byte) []string {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil
+	}
+	names := slices.Clone(cert.DNSNames)
+	for _, ip := range cert.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
 }
 
 // sameBytes checks that what was signed is what was linted and recorded: the
@@ -271,18 +291,4 @@ func idOrNone(id acme.ID) string {
 		return "none"
 	}
 	return id.String()
-}
-
-// resume signs what another process, or this one before a failure, recorded
-// and did not sign.
-func (c *CA) resume(ctx context.Context) error {
-	claimed, err := c.Store.ClaimIssuances(ctx, sa.Claim{Owner: c.owner, LeaseUntil: c.Now().Add(leaseFor), Limit: claimLimit})
-	if err != nil {
-		return err
-	}
-	var failures []error
-	for _, cert := range claimed {
-		failures = append(failures, c.sign(ctx, cert))
-	}
-	return errors.Join(failures...)
 }

@@ -18,7 +18,8 @@ import (
 type IssuerConfig struct {
 	Signer crypto.Signer
 	// Slow tells that signing may take long, as with a key in hardware or
-	// behind a network: a request then waits no longer than it asked to.
+	// behind a network: a request then waits no longer than it asked to, and
+	// the work is left to this process for longer before another takes it up.
 	Slow bool
 	// Chains begin, each, with the issuing certificate, and leave the trust
 	// anchor out; the first is the preferred one.
@@ -57,6 +58,10 @@ func newIssuer(cfg IssuerConfig, random io.Reader) (*issuer, error) {
 		return nil, fmt.Errorf("the certificate of issuer %q is not a CA's that may sign certificates and CRLs", cert.Subject)
 	case len(cert.SubjectKeyId) == 0:
 		return nil, fmt.Errorf("the certificate of issuer %q has no subject key identifier", cert.Subject)
+	}
+	// A CA whose key anyone can find, as the eMudhra ones of 2026, or break.
+	if _, err := key.Check(cert.PublicKey); err != nil {
+		return nil, fmt.Errorf("the key of issuer %q is not fit to sign with; make a new intermediate: %w", cert.Subject, err)
 	}
 	iss := &issuer{id: IssuerIDOf(cert), certificate: cert, signer: cfg.Signer, slow: cfg.Slow}
 	var err error

@@ -9,7 +9,7 @@ import (
 type metrics struct {
 	issuances  *prometheus.CounterVec // by profile and result
 	signatures *prometheus.CounterVec // by kind
-	lints      *prometheus.CounterVec // by lint
+	lints      *prometheus.CounterVec // by lint and status
 }
 
 func newMetrics(reg prometheus.Registerer) (metrics, error) {
@@ -21,8 +21,8 @@ func newMetrics(reg prometheus.Registerer) (metrics, error) {
 			Name: "cairn_ca_signatures_total", Help: "Signatures made with issuer keys.",
 		}, []string{"kind"}),
 		lints: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "cairn_ca_lint_findings_total", Help: "Lints that stopped an issuance.",
-		}, []string{"lint"}),
+			Name: "cairn_ca_lint_findings_total", Help: "What lints found in certificates before they were signed: info, warn, error, fatal.",
+		}, []string{"lint", "status"}),
 	}
 	if reg == nil {
 		return m, nil

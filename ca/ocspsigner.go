@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -79,20 +81,64 @@ func (c *CA) OCSPSigners() []OCSPSigner {
 	return signers
 }
 
+// ocspSignerProfile is the profile of the signers' certificates.
+type ocspSignerProfile struct {
+	compiled
+	templates map[acme.IssuerID]*template
+}
+
+func newOCSPSignerProfile() (ocspSignerProfile, error) {
+	linter, err := newLinter(LintPolicy{})
+	if err != nil {
+		return ocspSignerProfile{}, err
+	}
+	return ocspSignerProfile{compiled{Profile: Profile{Name: OCSPSignerProfile}, linter: linter}, make(map[acme.IssuerID]*template)}, nil
+}
+
+// errForeign is a signer that is not the issuer's of today.
+var errForeign = errors.New("the OCSP signer is not of its issuer")
+
+// delegated checks what clients will check of a signer (RFC 6960 §4.2.2.2).
+func delegated(s OCSPSigner, iss *issuer, now time.Time) error {
+	cert, err := x509.ParseCertificate(s.Certificate)
+	if err != nil {
+		return fmt.Errorf("parsing an OCSP signer's certificate: %w", err)
+	}
+	switch {
+	case !bytes.Equal(cert.RawIssuer, iss.certificate.RawSubject) || !bytes.Equal(cert.AuthorityKeyId, iss.certificate.SubjectKeyId):
+		return fmt.Errorf("%w: its certificate names another issuer", errForeign)
+	case cert.CheckSignatureFrom(iss.certificate) != nil:
+		return fmt.Errorf("%w: another key signed its certificate", errForeign)
+	case len(cert.ExtKeyUsage) != 1 || cert.ExtKeyUsage[0] != x509.ExtKeyUsageOCSPSigning:
+		return fmt.Errorf("%w: its certificate is not for OCSP signing", errForeign)
+	case now.Before(cert.NotBefore) || !now.Before(cert.NotAfter):
+		return fmt.Errorf("%w: its certificate is valid from %s to %s", errForeign, cert.NotBefore, cert.NotAfter)
+	}
+	return nil
+}
+
 // loadOCSPSigners takes the signers from the folder, and makes those that are
-// not there or are about to end.
+// not there, are not the issuer's, or are about to end.
 func (c *CA) loadOCSPSigners(ctx context.Context) error {
 	if c.OCSPFolder == "" {
 		return nil
 	}
 	for _, iss := range c.issuers {
 		s, err := LoadOCSPSigner(c.OCSPFolder, iss.id)
+		if err == nil {
+			err = delegated(s, iss, c.Now())
+		}
 		switch {
 		case err == nil && !c.due(s):
+			if err := checkIssuer(s.Certificate); err != nil {
+				return fmt.Errorf("issuer %s must not sign any more; make a new intermediate: %w", iss.id, err)
+			}
 			c.setSigner(s)
 			continue
-		case err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errMismatch):
+		case err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errMismatch) && !errors.Is(err, errForeign):
 			return err
+		case err != nil:
+			c.Logger.LogAttrs(ctx, slog.LevelInfo, "making an OCSP signer", slog.String("issuer", iss.id.String()), slog.String("why", err.Error()))
 		}
 		if err := c.makeOCSPSigner(ctx, iss); err != nil {
 			return err
@@ -150,16 +196,18 @@ func (c *CA) makeOCSPSigner(ctx context.Context, iss *issuer) error {
 		return err
 	}
 	now := c.Now().UTC().Truncate(time.Second)
-	cert, err := c.build(nil, c.responder[iss.id], leaf{
+	cert, err := c.build(ctx, &c.responder.compiled, c.responder.templates[iss.id], leaf{
 		notBefore: now.Add(-time.Hour), notAfter: now.Add(ocspSignerValidity), subject: subject, public: signer.Public(), spki: spki,
 	})
 	if err != nil {
 		return err
 	}
-	cert.Profile = OCSPSignerProfile
 	der, err := c.issueOwn(ctx, cert)
 	if err != nil {
 		return err
+	}
+	if err := checkIssuer(der); err != nil {
+		return fmt.Errorf("issuer %s must not sign any more; make a new intermediate: %w", iss.id, err)
 	}
 	encoded, err := key.Encode(signer)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 )
 
 var (
+	oidCommonName       = asn1.ObjectIdentifier{2, 5, 4, 3}
 	oidSubjectKeyID     = asn1.ObjectIdentifier{2, 5, 29, 14}
 	oidKeyUsage         = asn1.ObjectIdentifier{2, 5, 29, 15}
 	oidSubjectAltName   = asn1.ObjectIdentifier{2, 5, 29, 17}

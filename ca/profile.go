@@ -139,6 +139,8 @@ func BuiltinProfiles() []Profile {
 	// and what reads client certificates often reads the common name only.
 	client.Policies = nil
 	client.CommonName = CommonNameFirst
+	// The rule is about what browsers trust as servers; these are for clients.
+	client.Lint.Exclude = []string{clientAuthLint}
 
 	return []Profile{standard, short, tls, client}
 }
@@ -151,6 +153,9 @@ func serviceProfile(validity time.Duration) Profile {
 	p.Validity = validity
 	// Services are each other's clients too.
 	p.ExtendedKeyUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	// The rule is for CAs in Chrome's root store, and would stop the services
+	// of this one on 2027-03-15.
+	p.Lint.Exclude = []string{clientAuthLint}
 	return p
 }
 

@@ -2,6 +2,7 @@ package ca
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -34,13 +35,20 @@ func (c *CA) ServiceCertificate(ctx context.Context, csr []byte) ([][]byte, erro
 	if err := parsed.CheckSignature(); err != nil {
 		return nil, fmt.Errorf("checking the request for a service certificate: %w", err)
 	}
+	blocked, err := c.Store.KeyBlocked(ctx, sha256.Sum256(parsed.RawSubjectPublicKeyInfo))
+	if err != nil {
+		return nil, fmt.Errorf("asking whether the key of a service certificate is blocked: %w", err)
+	}
+	if blocked {
+		return nil, errors.New("the key of a service certificate is known to be compromised; make a new key")
+	}
 	p := c.profiles[ServiceProfile]
 	t := p.templateFor(keyType)
 	notBefore, notAfter, err := p.Period(c.Now(), time.Time{}, time.Time{})
 	if err != nil {
 		return nil, err
 	}
-	cert, err := c.build(p, t, leaf{
+	cert, err := c.build(ctx, p, t, leaf{
 		notBefore: notBefore, notAfter: notAfter, identifiers: acme.UniqueIdentifiers(c.ServiceNames),
 		public: parsed.PublicKey, spki: parsed.RawSubjectPublicKeyInfo,
 	})
@@ -59,7 +67,11 @@ func (c *CA) issueOwn(ctx context.Context, cert acme.Certificate) ([]byte, error
 	if err := c.recordIssuance(ctx, cert, Request{}); err != nil {
 		return nil, err
 	}
-	if err := c.sign(ctx, cert); err != nil {
+	iss, err := c.issuer(cert.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.sign(ctx, iss, cert); err != nil {
 		return nil, err
 	}
 	stored, err := c.Store.Certificate(ctx, cert.Serial)

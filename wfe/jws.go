@@ -1,6 +1,7 @@
 package wfe
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -61,6 +62,14 @@ func malformed(format string, args ...any) error {
 	return acme.NewProblem(acme.Malformed, format, args...)
 }
 
+const (
+	// maxJWSMembers bounds the members of a JWS that a stranger sent, unknown
+	// ones counted: each costs more to read than it costs to send.
+	maxJWSMembers = 64
+	// maxProtected is far more than the largest key needs, in octets.
+	maxProtected = 8 << 10
+)
+
 // flattened is a Flattened JWS taken apart, its header not yet read.
 type flattened struct {
 	compact            string
@@ -76,6 +85,9 @@ func parseFlattened(body []byte) (flattened, error) {
 		Signature  *string         `json:"signature"`
 		Header     json.RawMessage `json:"header"`
 		Signatures json.RawMessage `json:"signatures"`
+	}
+	if bytes.Count(body, []byte{','}) > maxJWSMembers {
+		return flattened{}, malformed("a JWS has three members, and base64url has no commas; this request has more than %d", maxJWSMembers)
 	}
 	if err := strictjson.Unmarshal(body, &flat); err != nil {
 		return flattened{}, malformed("the request is not a JWS in the flattened JSON serialization: %s", jsonError(err))
@@ -93,6 +105,9 @@ func parseFlattened(body []byte) (flattened, error) {
 	_, err3 := decodeBase64(*flat.Signature)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return flattened{}, malformed("\"protected\", \"payload\" and \"signature\" must be base64url without padding or line breaks")
+	}
+	if len(protected) > maxProtected {
+		return flattened{}, malformed("the protected header is larger than %d octets", maxProtected)
 	}
 	return flattened{*flat.Protected + "." + *flat.Payload + "." + *flat.Signature, protected, payload}, nil
 }

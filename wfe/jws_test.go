@@ -64,6 +64,8 @@ func TestParseJWS(t *testing.T) {
 		{"header not JSON", flatJWS("x", "{}"), acme.Malformed},
 		{"header member twice", flatJWS(`{"alg":"ES256","alg":"none","url":"u","kid":"k"}`, "{}"), acme.Malformed},
 		{"nested too deep", flatJWS(`{"x":`+strings.Repeat("[", 5000)+strings.Repeat("]", 5000)+`}`, "{}"), acme.Malformed},
+		{"many members", "{" + strings.Repeat(`"a":0,`, 100) + flatJWS(goodHeader, "{}")[1:], acme.Malformed},
+		{"large header", header(`,"x":"` + strings.Repeat("x", 9000) + `"`), acme.Malformed},
 		{"crit", header(`,"crit":["b64"]`), acme.Malformed},
 		{"crit empty", header(`,"crit":[]`), acme.Malformed},
 		{"b64 false", header(`,"b64":false`), acme.Malformed},

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"time"
@@ -15,7 +17,8 @@ import (
 	"github.com/cairn-ca/cairn/sa"
 )
 
-// checker holds a signed CRL to what it is to be.
+// checker holds a CRL to what it is to be: nothing is lost in it, before it is
+// signed, and run, when it is.
 type checker struct {
 	store    Store
 	issuer   Issuer
@@ -26,8 +29,8 @@ type checker struct {
 }
 
 // run parses the CRL with another package than the one that wrote it, verifies
-// its signature, and looks for entries of the CRL before that are lost.
-func (c *checker) run(ctx context.Context, der []byte) error {
+// its signature, and compares it with what it is to say.
+func (c *checker) run(der []byte) error {
 	parsed, err := x509.ParseRevocationList(der)
 	if err != nil {
 		return fmt.Errorf("parsing it: %w", err)
@@ -44,28 +47,46 @@ func (c *checker) run(ctx context.Context, der []byte) error {
 		return fmt.Errorf("its number is %v, not %d", parsed.Number, c.list.number)
 	case !parsed.ThisUpdate.Equal(c.list.thisUpdate) || !parsed.NextUpdate.Equal(c.list.nextUpdate):
 		return errors.New("its times are others")
-	case len(parsed.RevokedCertificateEntries) != c.list.count:
-		return fmt.Errorf("it has %d entries, not %d", len(parsed.RevokedCertificateEntries), c.list.count)
-	case !names(der, c.list.url):
-		return errors.New("it does not name its URL")
 	}
+	if url, err := pointOf(parsed.Extensions); err != nil {
+		return err
+	} else if url != c.list.url {
+		return fmt.Errorf("its URL is %q, not %q", url, c.list.url)
+	}
+	return sameEntries(parsed.RevokedCertificateEntries, c.list.want)
+}
+
+// sameEntries tells whether a CRL says what it is to say, in that order.
+func sameEntries(have []x509.RevocationListEntry, want []revoked) error {
+	if len(have) != len(want) {
+		return fmt.Errorf("it has %d entries, not %d", len(have), len(want))
+	}
+	for i, w := range want {
+		switch h := have[i]; {
+		case h.SerialNumber.Cmp(w.serial.Big()) != 0:
+			return fmt.Errorf("entry %d is of certificate %x, not %s", i, h.SerialNumber, w.serial)
+		case h.RevocationTime.Unix() != w.at:
+			return fmt.Errorf("certificate %s is revoked at %s in it, not at %s", w.serial, h.RevocationTime, time.Unix(w.at, 0).UTC())
+		case h.ReasonCode != int(w.reason):
+			return fmt.Errorf("the reason of certificate %s in it is %d, not %d", w.serial, h.ReasonCode, w.reason)
+		case len(h.Extensions) > 1 || len(h.Extensions) == 1 && w.reason == acme.ReasonUnspecified:
+			return fmt.Errorf("the entry of certificate %s has extensions that it should not have", w.serial)
+		}
+	}
+	return nil
+}
+
+// nothingLost looks for entries of the CRL before that this one lacks. Both are
+// in the order of their serials.
+func (c *checker) nothingLost(ctx context.Context) error {
 	if c.previous == nil {
 		return nil
 	}
-	return c.compare(ctx, der)
-}
-
-// compare walks through the entries of the previous CRL and this one, which
-// both are in the order of their serials.
-func (c *checker) compare(ctx context.Context, der []byte) error {
 	before, err := readEntries(c.previous)
 	if err != nil {
 		return fmt.Errorf("reading the CRL before: %w", err)
 	}
-	now, err := readEntries(der)
-	if err != nil {
-		return fmt.Errorf("reading its entries: %w", err)
-	}
+	now := &entries{rest: c.list.entries}
 	var have []byte
 	for {
 		want, ok := before.next()
@@ -96,23 +117,77 @@ func (c *checker) mayBeGone(ctx context.Context, octets []byte) error {
 	cert, err := c.store.Certificate(ctx, serial)
 	switch {
 	case errors.Is(err, sa.ErrNotFound):
-		return nil // expired so long ago that the store has forgotten it
+		// It may be valid for years: an entry goes when the store knows that
+		// the certificate expired, not when the store lost it.
+		return fmt.Errorf("it lacks certificate %s, which the CRL before has and the store has not; restore the store from a backup", serial)
 	case err != nil:
 		return fmt.Errorf("reading certificate %s, which the CRL before has: %w", serial, err)
 	case cert.NotAfter.After(c.expiresAfter):
-		return fmt.Errorf("it lacks certificate %s, which the CRL before has and which is valid until %s", serial, cert.NotAfter)
+		return fmt.Errorf("it lacks certificate %s, which the CRL before has and which is valid until %s; restore its revocation, or revoke it again", serial, cert.NotAfter)
 	}
 	return nil
 }
 
-// names tells whether a CRL has the URL in it: only the issuing distribution
-// point has one.
-func names(der []byte, url string) bool { return bytes.Contains(der, []byte(url)) }
+// pointOf is the URL of the issuing distribution point, which is to be of the
+// form that addExtensions writes.
+func pointOf(extensions []pkix.Extension) (string, error) {
+	for _, e := range extensions {
+		if !e.Id.Equal(oidIssuingPoint) {
+			continue
+		}
+		if !e.Critical {
+			return "", errors.New("its issuing distribution point is not critical")
+		}
+		return readPoint(e.Value)
+	}
+	return "", errors.New("it has no issuing distribution point")
+}
+
+func readPoint(der cryptobyte.String) (string, error) {
+	var whole, point, full, url, users cryptobyte.String
+	if !der.ReadASN1(&whole, cryptobyte_asn1.SEQUENCE) || !der.Empty() ||
+		!whole.ReadASN1(&point, explicit(0)) ||
+		!point.ReadASN1(&full, explicit(0)) || !point.Empty() ||
+		!full.ReadASN1(&url, cryptobyte_asn1.Tag(6).ContextSpecific()) || !full.Empty() ||
+		!whole.ReadASN1(&users, cryptobyte_asn1.Tag(1).ContextSpecific()) || !whole.Empty() ||
+		!bytes.Equal(users, []byte{0xff}) {
+		return "", errors.New("its issuing distribution point is not one URL, for user certificates")
+	}
+	return string(url), nil
+}
 
 // entries iterates over the serials of a CRL.
 type entries struct {
 	rest cryptobyte.String
-	err  error
+	// extensions are the CRL's own, with their explicit tag.
+	extensions cryptobyte.String
+	err        error
+}
+
+// url is the URL that the CRL names as its own; empty: none that this package
+// would write.
+func (e *entries) url() string {
+	extensions := e.extensions
+	var tagged, list cryptobyte.String
+	if !extensions.ReadASN1(&tagged, explicit(0)) || !tagged.ReadASN1(&list, cryptobyte_asn1.SEQUENCE) {
+		return ""
+	}
+	for !list.Empty() {
+		var extension, value cryptobyte.String
+		var oid asn1.ObjectIdentifier
+		if !list.ReadASN1(&extension, cryptobyte_asn1.SEQUENCE) || !extension.ReadASN1ObjectIdentifier(&oid) ||
+			!extension.SkipOptionalASN1(cryptobyte_asn1.BOOLEAN) || !extension.ReadASN1(&value, cryptobyte_asn1.OCTET_STRING) {
+			return ""
+		}
+		if oid.Equal(oidIssuingPoint) {
+			url, err := readPoint(value)
+			if err != nil {
+				return ""
+			}
+			return url
+		}
+	}
+	return ""
 }
 
 // readEntries finds the revokedCertificates of a CRL (RFC 5280 §5.1).
@@ -129,7 +204,7 @@ func readEntries(der []byte) (*entries, error) {
 	if tbs.PeekASN1Tag(cryptobyte_asn1.SEQUENCE) && !tbs.ReadASN1(&list, cryptobyte_asn1.SEQUENCE) {
 		return nil, errors.New("its entries can't be read")
 	}
-	return &entries{rest: list}, nil
+	return &entries{rest: list, extensions: tbs}, nil
 }
 
 func skipTime(s *cryptobyte.String) bool {

@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	zx509 "github.com/zmap/zcrypto/x509"
 	"github.com/zmap/zlint/v3"
 	"github.com/zmap/zlint/v3/lint"
@@ -172,6 +173,18 @@ func has(crl *x509.RevocationList, cert acme.Certificate) (x509.RevocationListEn
 	return x509.RevocationListEntry{}, false
 }
 
+func urlOf(t *testing.T, crl *x509.RevocationList) string {
+	t.Helper()
+	e, err := readEntries(crl.Raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u, err := pointOf(crl.Extensions); err != nil || u != e.url() {
+		t.Errorf("%q and %q, %v", u, e.url(), err)
+	}
+	return e.url()
+}
+
 func TestFirstAndRevocation(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -314,7 +327,7 @@ func TestShards(t *testing.T) {
 		if _, ok := has(list, cert); ok != (shard == 2) {
 			t.Errorf("shard %d: listed %v", shard, ok)
 		}
-		if !names(list.Raw, url(f.issuer.ID, shard)) {
+		if urlOf(t, list) != url(f.issuer.ID, shard) {
 			t.Errorf("shard %d does not name its URL", shard)
 		}
 	}
@@ -337,7 +350,7 @@ func TestAddressChange(t *testing.T) {
 	f.publish()
 	moved := func(id acme.IssuerID, shard int) string { return "http://elsewhere.example" + Path(id, shard) }
 	f.Publisher = f.another("second", func(c *Config) { c.URL = moved })
-	if list := f.publish(); !names(list.Raw, moved(f.issuer.ID, 0)) {
+	if list := f.publish(); urlOf(t, list) != moved(f.issuer.ID, 0) {
 		t.Errorf("the CRL still names its old URL")
 	}
 }
@@ -526,6 +539,113 @@ func TestLostEntry(t *testing.T) {
 	}
 }
 
+// gone is a store that lost a certificate, its revocation with it.
+type gone struct {
+	*late
+	lost acme.Serial
+}
+
+func (g gone) Certificate(ctx context.Context, serial acme.Serial) (acme.Certificate, error) {
+	if serial == g.lost {
+		return acme.Certificate{}, sa.ErrNotFound
+	}
+	return g.late.Certificate(ctx, serial)
+}
+
+// What the store lost altogether may be valid still.
+func TestVanishedCertificate(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	f := newFixture(t, func(c *Config) { c.Metrics = registry })
+	lost := f.certify(0, 100*time.Hour)
+	f.revoke(lost, acme.ReasonSuperseded)
+	before := f.publish()
+	f.cfg.Store = gone{&late{Store: f.store, serial: lost.Serial, hide: true, latest: f.clock.Now()}, lost.Serial}
+	f.clock.skip(2 * defaultInterval)
+	if err := f.Publish(t.Context()); err == nil || !strings.Contains(err.Error(), lost.Serial.String()) {
+		t.Errorf("got %v", err)
+	}
+	if f.list(0).Number.Cmp(before.Number) != 0 {
+		t.Errorf("a CRL without it was published")
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if want, ok := map[string]float64{"cairn_crl_withheld_total": 1, "cairn_crl_failures_total": 1, "cairn_crl_signatures_total": 1}[family.GetName()]; ok && family.GetMetric()[0].GetCounter().GetValue() != want {
+			t.Errorf("%v, want %v", family, want)
+		}
+	}
+	f.cfg.Store = f.store
+	if _, ok := has(f.publish(), lost); !ok {
+		t.Errorf("it is not listed once it is back")
+	}
+}
+
+// reads counts how often CRLs are read.
+type reads struct {
+	Store
+	n int
+}
+
+func (r *reads) CRL(ctx context.Context, issuer acme.IssuerID, shard int) (sa.CRL, error) {
+	crl, err := r.Store.CRL(ctx, issuer, shard)
+	if err == nil {
+		r.n++
+	}
+	return crl, err
+}
+
+// While nothing is due, the CRL is not read; what another process publishes is
+// found out about in time.
+func TestReads(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	store := &reads{Store: f.store}
+	f.cfg.Store = store
+	publish := func(want int) *x509.RevocationList {
+		t.Helper()
+		store.n = 0
+		list := f.publish()
+		if store.n != want {
+			t.Errorf("read %d times, want %d", store.n, want)
+		}
+		return list
+	}
+	publish(0) // there is none
+	for range 5 {
+		f.clock.skip(time.Minute)
+		publish(0)
+	}
+	cert := f.certify(0, 100*time.Hour)
+	f.revoke(cert, acme.ReasonSuperseded)
+	if _, ok := has(publish(2), cert); !ok { // before the lease and under it
+		t.Error("a revocation is overlooked")
+	}
+	f.clock.skip(settle)
+	publish(2) // one more look at the revocations
+	publish(0)
+	// Another process is first; this one neither repeats its work nor reads
+	// its CRL again and again.
+	other := f.another("other", nil)
+	f.revoke(f.certify(0, 100*time.Hour), acme.ReasonSuperseded)
+	if err := other.Publish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	theirs := f.list(0)
+	f.clock.skip(2 * settle)
+	if got := publish(2); got.Number.Cmp(theirs.Number) != 0 {
+		t.Error("another process's work is done again")
+	}
+	publish(0)
+	// Theirs on schedule: before this one's turn comes there is no more to do.
+	f.clock.skip(rereadAfter)
+	publish(1)
+	f.clock.skip(rereadAfter - time.Second)
+	publish(0)
+}
+
 // The checks see a CRL that is not what it was to be.
 func TestCheck(t *testing.T) {
 	t.Parallel()
@@ -546,8 +666,22 @@ func TestCheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	number, entries, address := sample(), sample(), sample()
-	number.number, entries.count, address.url = 6, 1, "http://other.example/"
+	revocation := acme.Revocation{Serial: f.certify(0, time.Hour).Serial, At: now, Reason: acme.ReasonSuperseded}
+	with := func(change func(*acme.Revocation)) *list {
+		l, r := sample(), revocation
+		change(&r)
+		if err := l.add(r); err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	same := func(*acme.Revocation) {}
+	one, err := with(same).sign(rand.Reader, f.issuer.Certificate, f.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, address, shorter := sample(), sample(), sample()
+	number.number, address.url, shorter.url = 6, "http://other.example/", shorter.url[:len(shorter.url)-1]
 	for name, test := range map[string]struct {
 		want *list
 		der  []byte
@@ -556,12 +690,19 @@ func TestCheck(t *testing.T) {
 		"as it is to be": {sample(), good, true},
 		"another's":      {sample(), foreign, false},
 		"number":         {number, good, false},
-		"entries":        {entries, good, false},
+		"shorter URL":    {shorter, good, false},
+		"lacks an entry": {with(same), good, false},
+		"one too many":   {sample(), one, false},
+		"one entry":      {with(same), one, true},
+		"serial":         {with(func(r *acme.Revocation) { r.Serial = f.certify(0, time.Hour).Serial }), one, false},
+		"date":           {with(func(r *acme.Revocation) { r.At = now.Add(-time.Second) }), one, false},
+		"reason":         {with(func(r *acme.Revocation) { r.Reason = acme.ReasonKeyCompromise }), one, false},
+		"no reason":      {with(func(r *acme.Revocation) { r.Reason = acme.ReasonUnspecified }), one, false},
 		"address":        {address, good, false},
 		"not DER":        {sample(), []byte("x"), false},
 	} {
 		c := checker{store: f.store, issuer: f.issuer, list: test.want}
-		if err := c.run(t.Context(), test.der); (err == nil) != test.ok {
+		if err := c.run(test.der); (err == nil) != test.ok {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -28,13 +28,21 @@ func explicit(n uint8) cryptobyte_asn1.Tag {
 }
 
 // list is a CRL in the making. Its entries are encoded one by one as they are
-// read, so that a long list costs little more memory than its bytes.
+// read, so that a long list costs little more memory than its bytes, once
+// encoded and once as what the encoding is checked against.
 type list struct {
 	number                 int64
 	thisUpdate, nextUpdate time.Time
 	url                    string // of the shard, as in certificates
 	entries                []byte
-	count                  int
+	want                   []revoked
+}
+
+// revoked is what an entry is to say.
+type revoked struct {
+	serial acme.Serial
+	at     int64 // Unix time
+	reason acme.RevocationReason
 }
 
 // add encodes the entry of a revoked certificate (RFC 5280 §5.1.2.6 and §5.3).
@@ -55,7 +63,7 @@ func (l *list) add(r acme.Revocation) error {
 		return fmt.Errorf("encoding the CRL entry of certificate %s: %w", r.Serial, err)
 	}
 	l.entries = entries
-	l.count++
+	l.want = append(l.want, revoked{r.Serial, r.At.Unix(), r.Reason})
 	return nil
 }
 
@@ -72,7 +80,7 @@ func (l *list) sign(random io.Reader, issuer *x509.Certificate, signer crypto.Si
 		b.AddBytes(issuer.RawSubject)
 		addTime(b, l.thisUpdate)
 		addTime(b, l.nextUpdate)
-		if l.count > 0 { // §5.1.2.6: absent when empty
+		if len(l.want) > 0 { // §5.1.2.6: absent when empty
 			b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddBytes(l.entries) })
 		}
 		b.AddASN1(explicit(0), func(b *cryptobyte.Builder) {

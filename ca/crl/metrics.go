@@ -10,6 +10,7 @@ import (
 type metrics struct {
 	signatures prometheus.Counter
 	failures   prometheus.Counter
+	withheld   prometheus.Counter
 	entries    *prometheus.GaugeVec // by issuer and shard
 	nextUpdate *prometheus.GaugeVec
 }
@@ -22,6 +23,9 @@ func newMetrics(reg prometheus.Registerer) (metrics, error) {
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "cairn_crl_failures_total", Help: "Attempts to make a CRL that failed.",
 		}),
+		withheld: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "cairn_crl_withheld_total", Help: "CRLs made and not published: they were not what they are to be, or lacked an entry of the one before.",
+		}),
 		entries: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "cairn_crl_entries", Help: "Entries of the CRL that this process published last.",
 		}, []string{"issuer", "shard"}),
@@ -32,11 +36,11 @@ func newMetrics(reg prometheus.Registerer) (metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	return m, errors.Join(reg.Register(m.signatures), reg.Register(m.failures), reg.Register(m.entries), reg.Register(m.nextUpdate))
+	return m, errors.Join(reg.Register(m.signatures), reg.Register(m.failures), reg.Register(m.withheld), reg.Register(m.entries), reg.Register(m.nextUpdate))
 }
 
 func (m metrics) published(at place, l *list) {
 	issuer, shard := at.issuer.String(), strconv.Itoa(at.shard)
-	m.entries.WithLabelValues(issuer, shard).Set(float64(l.count))
+	m.entries.WithLabelValues(issuer, shard).Set(float64(len(l.want)))
 	m.nextUpdate.WithLabelValues(issuer, shard).Set(float64(l.nextUpdate.Unix()))
 }

@@ -86,6 +86,9 @@ const (
 	// recorded with to the moment that others see it, and how far apart the
 	// clocks of processes may be.
 	settle = 10 * time.Second
+	// rereadAfter is how long what is known of a published CRL is relied on
+	// while nothing is due: the store may be restored from a backup.
+	rereadAfter = 10 * time.Minute
 )
 
 // Publisher keeps the CRLs current.
@@ -104,7 +107,10 @@ type place struct {
 
 // state is what this process knows of the CRL that it last saw published.
 type state struct {
-	number int64
+	number                 int64
+	thisUpdate, nextUpdate time.Time
+	// read is when it was last seen in the store.
+	read time.Time
 	// latest is the shard's newest revocation when the CRL was last compared
 	// with the store; another one makes it due.
 	latest time.Time
@@ -198,6 +204,10 @@ func (p *Publisher) Publish(ctx context.Context) error {
 // exists, so that there may be another after it.
 func (p *Publisher) keep(ctx context.Context, issuer Issuer, shard int) (more bool, err error) {
 	at := place{issuer.ID, shard}
+	quiet, err := p.quiet(ctx, at)
+	if err != nil || quiet {
+		return true, err
+	}
 	due, err := p.due(ctx, at)
 	if err != nil {
 		return false, err
@@ -239,6 +249,37 @@ type need struct {
 	latest  time.Time // the newest revocation before the decision
 }
 
+// quiet tells, without reading the CRL, that it is not due. Another process may
+// have published a later one since: that is not due either.
+func (p *Publisher) quiet(ctx context.Context, at place) (bool, error) {
+	s := p.states[at]
+	if s == nil {
+		return false, nil
+	}
+	now := p.cfg.Now()
+	if age := now.Sub(s.read); age < 0 || age >= rereadAfter {
+		return false, nil
+	}
+	latest, err := p.cfg.Store.LatestRevocation(ctx, at.issuer, at.shard)
+	if err != nil {
+		return false, err
+	}
+	return p.why(s, latest, now) == "", nil
+}
+
+// why tells why a CRL of the given state is due; empty: it is not.
+func (p *Publisher) why(s *state, latest, now time.Time) string {
+	switch {
+	case s.misnamed:
+		return "address"
+	case !now.Before(s.thisUpdate.Add(p.cfg.Interval)) || !now.Before(s.nextUpdate.Add(-p.cfg.Lifetime/4)):
+		return "schedule"
+	case !latest.Equal(s.latest) || !s.recheck.IsZero() && !now.Before(s.recheck):
+		return whyRevocation
+	}
+	return ""
+}
+
 func (p *Publisher) due(ctx context.Context, at place) (need, error) {
 	var n need
 	var err error
@@ -257,23 +298,16 @@ func (p *Publisher) due(ctx context.Context, at place) (need, error) {
 		n.why = "first"
 		return n, nil
 	}
+	now := p.cfg.Now()
 	s := p.states[at]
 	if s == nil || s.number != n.current.Number {
-		if s, err = adopt(n); err != nil {
+		if s, err = adopt(n, p.cfg.URL(at.issuer, at.shard)); err != nil {
 			return need{}, err
 		}
-		s.misnamed = !names(n.current.DER, p.cfg.URL(at.issuer, at.shard))
 		p.states[at] = s
 	}
-	now := p.cfg.Now()
-	switch {
-	case s.misnamed:
-		n.why = "address"
-	case !now.Before(n.current.ThisUpdate.Add(p.cfg.Interval)) || !now.Before(n.current.NextUpdate.Add(-p.cfg.Lifetime/4)):
-		n.why = "schedule"
-	case !n.latest.Equal(s.latest) || !s.recheck.IsZero() && !now.Before(s.recheck):
-		n.why = whyRevocation
-	}
+	s.read = now
+	n.why = p.why(s, n.latest, now)
 	return n, nil
 }
 
@@ -281,12 +315,15 @@ const whyRevocation = "revocation"
 
 // adopt makes the state of a CRL that another process published, or this one
 // before it was started.
-func adopt(n need) (*state, error) {
+func adopt(n need, url string) (*state, error) {
 	list, err := readEntries(n.current.DER)
 	if err != nil {
 		return nil, fmt.Errorf("reading the published CRL: %w", err)
 	}
-	s := &state{number: n.current.Number, entries: sha256.Sum256(list.rest)}
+	s := &state{
+		number: n.current.Number, thisUpdate: n.current.ThisUpdate, nextUpdate: n.current.NextUpdate,
+		entries: sha256.Sum256(list.rest), misnamed: list.url() != url,
+	}
 	if n.latest.Before(n.current.ThisUpdate.Add(-settle)) {
 		s.latest = n.latest // the CRL surely has it
 	}
@@ -299,22 +336,31 @@ func (p *Publisher) publish(ctx context.Context, issuer Issuer, at place, due ne
 	if err != nil {
 		return err
 	}
-	s := &state{number: l.number, latest: due.latest, entries: sha256.Sum256(l.entries)}
+	s := &state{
+		number: l.number, thisUpdate: l.thisUpdate, nextUpdate: l.nextUpdate, read: p.cfg.Now(),
+		latest: due.latest, entries: sha256.Sum256(l.entries),
+	}
 	if p.cfg.Now().Sub(due.latest) < settle {
 		s.recheck = due.latest.Add(settle)
 	}
 	if due.why == whyRevocation && p.states[at].entries == s.entries {
-		s.number = due.current.Number // which has it all
+		// The current one has it all.
+		s.number, s.thisUpdate, s.nextUpdate = due.current.Number, due.current.ThisUpdate, due.current.NextUpdate
 		p.states[at] = s
 		return nil
+	}
+	check := checker{store: p.cfg.Store, issuer: issuer, list: l, previous: due.current.DER, expiresAfter: expiresAfter}
+	if err := check.nothingLost(ctx); err != nil {
+		p.metrics.withheld.Inc()
+		return fmt.Errorf("the next CRL is not made: %w", err)
 	}
 	der, err := l.sign(p.cfg.Random, issuer.Certificate, issuer.Signer)
 	if err != nil {
 		return err
 	}
 	p.metrics.signatures.Inc()
-	check := checker{store: p.cfg.Store, issuer: issuer, list: l, previous: due.current.DER, expiresAfter: expiresAfter}
-	if err := check.run(ctx, der); err != nil {
+	if err := check.run(der); err != nil {
+		p.metrics.withheld.Inc()
 		return fmt.Errorf("a CRL just made is not published: %w", err)
 	}
 	err = p.cfg.Store.PublishCRL(ctx, sa.CRL{
@@ -331,7 +377,7 @@ func (p *Publisher) publish(ctx context.Context, issuer Issuer, at place, due ne
 	hash := sha256.Sum256(der)
 	p.cfg.Audit.LogAttrs(ctx, slog.LevelInfo, "CRL published",
 		slog.String("issuer", at.issuer.String()), slog.Int("shard", at.shard), slog.Int64("number", l.number), slog.String("why", due.why),
-		slog.Int("entries", l.count), slog.Time("this_update", l.thisUpdate), slog.Time("next_update", l.nextUpdate),
+		slog.Int("entries", len(l.want)), slog.Time("this_update", l.thisUpdate), slog.Time("next_update", l.nextUpdate),
 		slog.String("sha256", hex.EncodeToString(hash[:])))
 	return nil
 }

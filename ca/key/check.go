@@ -141,5 +141,10 @@ func checkECDSA(k *ecdsa.PublicKey) error {
 	if _, err := k.ECDH(); err != nil {
 		return errors.New("the point of the EC key is not on its curve")
 	}
+	if small, err := smallScalar(k); err != nil {
+		return err
+	} else if small {
+		return errors.New("the private key of this EC key is a small number that anyone can find; make another key with other software")
+	}
 	return nil
 }

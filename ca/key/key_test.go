@@ -100,6 +100,7 @@ func TestCheckRefuses(t *testing.T) {
 		"ROCA":                     {&rsa.PublicKey{N: rocaModulus(t), E: 65537}, "ROCA"},
 		"P-224":                    {p224.Public(), "P-224"},
 		"off the curve":            {offCurve, "curve"},
+		"private key 7":            {publicOf(elliptic.P384(), big.NewInt(7)), "small number"},
 		"point at infinity":        {&ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int), Y: new(big.Int)}, "curve"},
 		"DSA":                      {&dsa.PublicKey{}, "not accepted"},
 		"nothing":                  {nil, "not accepted"},

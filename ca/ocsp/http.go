@@ -3,19 +3,12 @@ package ocsp
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 )
-
-// maxEncoded bounds the part of a GET's path that is the request: its base64
-// with each character percent-encoded.
-const maxEncoded = 3 * 4 * maxRequest / 3
 
 // ServeHTTP answers POST and GET (RFC 6960 appendix A.1). What is wrong with a
 // request is said in the OCSP response, with HTTP status 200; other methods get
@@ -52,8 +45,8 @@ func (r *Responder) post(rw http.ResponseWriter, req *http.Request) {
 
 func (r *Responder) get(rw http.ResponseWriter, req *http.Request) {
 	var a answer
-	if der, ok := decodePath(req.URL.EscapedPath(), r.Path); ok {
-		a = r.answer(req.Context(), der)
+	if readings := decodePath(req.URL.EscapedPath(), r.Path); len(readings) > 0 {
+		a = r.answer(req.Context(), r.likeliest(req.Context(), readings))
 	} else {
 		a = failed(malformedRequest)
 		r.metrics.answers.WithLabelValues(label(a)).Inc()
@@ -72,31 +65,4 @@ func (r *Responder) get(rw http.ResponseWriter, req *http.Request) {
 	h.Set("Expires", a.nextUpdate.UTC().Format(http.TimeFormat))
 	h.Set("Cache-Control", fmt.Sprintf("max-age=%d, public, no-transform, must-revalidate", age))
 	http.ServeContent(rw, req, "", a.thisUpdate, bytes.NewReader(a.der))
-}
-
-// decodePath takes the request from an escaped path: base64 of the DER, with
-// its "+", "/" and "=" percent-encoded once, twice or not at all, padded or not,
-// after one slash or several. A request begins with "M" in base64, so that no slash is its own.
-func decodePath(escaped, prefix string) ([]byte, bool) {
-	rest, ok := strings.CutPrefix(escaped, prefix)
-	if !ok || len(rest) > maxEncoded {
-		return nil, false
-	}
-	text, err := url.PathUnescape(rest)
-	if err == nil && strings.Contains(text, "%") {
-		// Some proxies escape what is escaped already.
-		text, err = url.PathUnescape(text)
-	}
-	if err != nil {
-		return nil, false
-	}
-	text = strings.TrimLeft(text, "/")
-	// Some clients and proxies take the path for a form's value.
-	text = strings.ReplaceAll(text, " ", "+")
-	text = strings.TrimRight(text, "=")
-	if text == "" {
-		return nil, false
-	}
-	der, err := base64.RawStdEncoding.DecodeString(text)
-	return der, err == nil
 }

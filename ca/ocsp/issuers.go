@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
+	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,8 +27,9 @@ type issuer struct {
 
 // issuers knows by which hashes clients name the store's issuers.
 type issuers struct {
-	store Store
-	now   func() time.Time
+	store  Store
+	now    func() time.Time
+	logger *slog.Logger
 
 	known atomic.Pointer[map[issuerRef]*issuer]
 	// mu is held while the list is read: those who need it wait for it, those
@@ -59,7 +62,8 @@ func (s *issuers) find(ctx context.Context, ref issuerRef) (*issuer, error) {
 		}
 		byRef, err := refsOf(list)
 		if err != nil {
-			return nil, err
+			// The others are answered for.
+			s.logger.LogAttrs(ctx, slog.LevelError, "an issuer of the store can't be read; OCSP requests for it are refused", slog.Any("error", err))
 		}
 		s.known.Store(&byRef)
 		s.loaded = s.now()
@@ -75,17 +79,25 @@ func (s *issuers) lookup(ref issuerRef) *issuer {
 	return (*known)[ref]
 }
 
+// refsOf gives the issuers that can be read, and an error about the others.
 func refsOf(list []acme.Issuer) (map[issuerRef]*issuer, error) {
 	byRef := make(map[issuerRef]*issuer, 2*len(list))
+	var unreadable []error
 	for _, stored := range list {
 		for _, chain := range stored.Chains {
+			if len(chain) == 0 {
+				unreadable = append(unreadable, fmt.Errorf("a chain of issuer %s is empty", stored.ID))
+				continue
+			}
 			cert, err := x509.ParseCertificate(chain[0])
 			if err != nil {
-				return nil, fmt.Errorf("parsing the certificate of issuer %s: %w", stored.ID, err)
+				unreadable = append(unreadable, fmt.Errorf("parsing the certificate of issuer %s: %w", stored.ID, err))
+				continue
 			}
 			public, err := publicKeyBits(cert.RawSubjectPublicKeyInfo)
 			if err != nil {
-				return nil, fmt.Errorf("the certificate of issuer %s: %w", stored.ID, err)
+				unreadable = append(unreadable, fmt.Errorf("the certificate of issuer %s: %w", stored.ID, err))
+				continue
 			}
 			found := &issuer{stored.ID, cert}
 			name1, key1 := sha1.Sum(cert.RawSubject), sha1.Sum(public)
@@ -94,7 +106,7 @@ func refsOf(list []acme.Issuer) (map[issuerRef]*issuer, error) {
 			byRef[issuerRef{algorithmSHA256, string(name256[:]), string(key256[:])}] = found
 		}
 	}
-	return byRef, nil
+	return byRef, errors.Join(unreadable...)
 }
 
 // publicKeyBits is the content of the subjectPublicKey BIT STRING, which RFC

@@ -22,6 +22,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -96,6 +97,7 @@ type world struct {
 	certificates map[acme.Serial]acme.Certificate
 	authorities  map[acme.IssuerID]*authority
 	listed       int
+	unreadable   []acme.Issuer
 	err          error
 }
 
@@ -117,7 +119,7 @@ func (w *world) Issuers(context.Context) ([]acme.Issuer, error) {
 	for _, a := range w.authorities {
 		list = append(list, acme.Issuer{ID: a.id, Chains: [][][]byte{{a.cert.Raw}}})
 	}
-	return list, w.err
+	return append(list, w.unreadable...), w.err
 }
 
 func (w *world) OCSPSigner(issuer acme.IssuerID) (Signer, error) {
@@ -272,7 +274,11 @@ func TestStatus(t *testing.T) {
 			if test.want == ocsp.Revoked && !resp.RevokedAt.Equal(f.clock().UTC().Truncate(time.Second)) {
 				t.Errorf("%s: revoked at %s", name, resp.RevokedAt)
 			}
-			if got := resp.NextUpdate.Sub(resp.ThisUpdate); got != defaultLifetime {
+			lifetime := defaultLifetime
+			if test.want == ocsp.Unknown {
+				lifetime = unknownLifetime
+			}
+			if got := resp.NextUpdate.Sub(resp.ThisUpdate); got != lifetime {
 				t.Errorf("%s: lifetime %s", name, got)
 			}
 			for lintName, result := range zlint.LintOcspResponse(resp).Results {
@@ -351,18 +357,21 @@ func TestSigners(t *testing.T) {
 	other := newAuthority(t, 3)
 	mixed := f.ours.delegate(t, time.Hour, x509.ExtKeyUsageOCSPSigning)
 	mixed.Key = newKey(t)
-	for name, s := range map[string]Signer{
-		"none":                  {},
-		"another issuer's":      other.signer,
-		"not for OCSP":          f.ours.delegate(t, time.Hour, x509.ExtKeyUsageServerAuth),
-		"certificate of others": mixed,
-		"expired":               f.ours.delegate(t, -time.Minute, x509.ExtKeyUsageOCSPSigning),
-		"garbage":               {f.ours.key, []byte("x")},
+	for name, test := range map[string]struct {
+		signer Signer
+		want   responseStatus
+	}{
+		"none":                  {Signer{}, tryLater},
+		"expired":               {f.ours.delegate(t, -time.Minute, x509.ExtKeyUsageOCSPSigning), tryLater},
+		"another issuer's":      {other.signer, internalError},
+		"not for OCSP":          {f.ours.delegate(t, time.Hour, x509.ExtKeyUsageServerAuth), internalError},
+		"certificate of others": {mixed, internalError},
+		"garbage":               {Signer{f.ours.key, []byte("x")}, internalError},
 	} {
-		f.change(func() { f.ours.signer = s })
+		f.change(func() { f.ours.signer = test.signer })
 		cert := f.issue(t, f.ours)
-		if got := statusOf(f.post(t, query(t, cert, f.ours.cert, crypto.SHA1))); got != internalError {
-			t.Errorf("%s: %s", name, got)
+		if got := statusOf(f.post(t, query(t, cert, f.ours.cert, crypto.SHA1))); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
 		}
 	}
 }
@@ -396,6 +405,98 @@ func TestIssuers(t *testing.T) {
 	f.change(func() { f.err = errors.New("the store is down") })
 	if got := statusOf(f.post(t, query(t, cert, f.ours.cert, crypto.SHA1))); got != tryLater {
 		t.Errorf("without a store: %s", got)
+	}
+}
+
+// An issuer of the store that can't be read is no reason to refuse the others'
+// certificates.
+func TestUnreadableIssuer(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.change(func() {
+		f.unreadable = []acme.Issuer{
+			{ID: acme.IssuerID{8}, Chains: [][][]byte{{[]byte("no certificate")}}},
+			{ID: acme.IssuerID{9}, Chains: [][][]byte{{}}},
+			{ID: acme.IssuerID{10}, Chains: [][][]byte{nil, {f.ours.cert.Raw[:100]}}},
+			{ID: acme.IssuerID{11}},
+		}
+	})
+	if resp := f.ask(t, f.issue(t, f.ours)); resp.Status != ocsp.Good {
+		t.Errorf("status %d", resp.Status)
+	}
+}
+
+// An answer about several certificates is as fleeting as the most fleeting of
+// them.
+func TestSeveralOneUnknown(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	good := f.issue(t, f.ours)
+	never := *good
+	never.SerialNumber = big.NewInt(99)
+	first, second := splitRequest(t, query(t, good, f.ours.cert, crypto.SHA1)), splitRequest(t, query(t, &never, f.ours.cert, crypto.SHA1))
+	for name, list := range map[string][]asn1.RawValue{"good first": {first, second}, "unknown first": {second, first}} {
+		der := joinRequests(t, list...)
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://ocsp.example/ocsp/"+url.PathEscape(base64.StdEncoding.EncodeToString(der)), nil)
+		rec := httptest.NewRecorder()
+		f.ServeHTTP(rec, req)
+		if got := rec.Header(); got.Get("Cache-Control") != "no-store" || got.Get("Expires") != "" {
+			t.Errorf("%s: %v", name, got)
+		}
+		for cert, lifetime := range map[*x509.Certificate]time.Duration{good: defaultLifetime, &never: unknownLifetime} {
+			resp, err := ocsp.ParseResponseForCert(rec.Body.Bytes(), cert, f.ours.cert)
+			if err != nil || resp.NextUpdate.Sub(resp.ThisUpdate) != lifetime {
+				t.Errorf("%s: %+v, %v", name, resp, err)
+			}
+		}
+	}
+}
+
+// Proxies make one slash of two.
+func TestLostSlashes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	// Serials with many bits set, until the request has slashes beside each
+	// other, and others too.
+	cert := *f.issue(t, f.ours)
+	for want := 1; want <= maxLost; {
+		octets := make([]byte, 32)
+		if _, err := rand.Read(octets); err != nil {
+			t.Fatal(err)
+		}
+		for i, b := range octets[16:] {
+			octets[i] |= b
+		}
+		octets[0] &= 0x7f
+		cert.SerialNumber = new(big.Int).SetBytes(octets[:16])
+		text := base64.StdEncoding.EncodeToString(query(t, &cert, f.ours.cert, crypto.SHA1))
+		collapsed := text
+		for strings.Contains(collapsed, "//") {
+			collapsed = strings.ReplaceAll(collapsed, "//", "/")
+		}
+		if len(text)-len(collapsed) != want || strings.Count(collapsed, "/") < 2 {
+			continue
+		}
+		serial, err := acme.SerialFromBig(cert.SerialNumber)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.change(func() { f.certificates[serial] = acme.Certificate{Serial: serial, Issuer: f.ours.id, DER: cert.Raw} })
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://ocsp.example/ocsp/"+collapsed, nil)
+		rec := httptest.NewRecorder()
+		f.ServeHTTP(rec, req)
+		if resp, err := ocsp.ParseResponseForCert(rec.Body.Bytes(), &cert, f.ours.cert); err != nil || resp.Status != ocsp.Good {
+			t.Errorf("%s: %+v, %v", collapsed, resp, err)
+		}
+		want++
+	}
+	// However many slashes there are, there is an end.
+	many := "MIIB" + strings.Repeat("/A", 250)
+	if n := len(decodePath("/ocsp/"+many, "/ocsp")); n > maxReadings {
+		t.Errorf("%d readings", n)
+	}
+	if got := withSlashes("a/b/c", 2); !slices.Equal(got, []string{"a///b/c", "a//b//c", "a/b///c"}) {
+		t.Errorf("%q", got)
 	}
 }
 
@@ -716,9 +817,16 @@ func FuzzRequest(f *testing.F) {
 func FuzzPath(f *testing.F) {
 	f.Add("/ocsp/MFEwTzBN")
 	f.Add("/ocsp/%2B%252F//=")
+	f.Add("/ocsp/MFEwTz/BN/+/AAAA/")
 	f.Fuzz(func(t *testing.T, path string) {
-		if der, ok := decodePath(path, "/ocsp"); ok && len(der) > maxEncoded {
-			t.Errorf("%d octets from %q", len(der), path)
+		readings := decodePath(path, "/ocsp")
+		if len(readings) > maxReadings {
+			t.Errorf("%d readings of %q", len(readings), path)
+		}
+		for _, der := range readings {
+			if len(der) > maxEncoded {
+				t.Errorf("%d octets from %q", len(der), path)
+			}
 		}
 	})
 }

@@ -76,6 +76,10 @@ const (
 	defaultLifetime = 4 * 24 * time.Hour
 	minLifetime     = 8 * time.Hour
 	maxLifetime     = 10 * 24 * time.Hour
+	// unknownLifetime is from thisUpdate to nextUpdate when a certificate is
+	// not known: it may be in a moment, and clients keep answers. (The 8 hours
+	// at least of the Baseline Requirements are for certificates that exist.)
+	unknownLifetime = 5 * time.Minute
 	defaultMaxAge   = time.Hour
 	defaultKept     = 20_000
 )
@@ -109,7 +113,7 @@ func New(cfg Config) (*Responder, error) {
 	}
 	return &Responder{
 		Config:  cfg,
-		issuers: issuers{store: cfg.Store, now: cfg.Now},
+		issuers: issuers{store: cfg.Store, now: cfg.Now, logger: cfg.Logger},
 		signers: signers{source: cfg.Signers, checked: make(map[acme.IssuerID]*signer)},
 		kept:    kept{limit: cfg.Kept, answers: make(map[string]answer)},
 		metrics: m,
@@ -184,7 +188,11 @@ func (r *Responder) respond(ctx context.Context, der []byte) answer {
 		}
 	}
 	a, err := r.make(iss, singles, req.nonce)
-	if err != nil {
+	switch {
+	case errors.Is(err, errNoSigner):
+		// RFC 6960 §2.3: the responder is operational, and can't answer for now.
+		return r.fail(ctx, tryLater, err)
+	case err != nil:
 		return r.fail(ctx, internalError, err)
 	}
 	a.private = req.nonce != nil || slices.ContainsFunc(singles, func(s single) bool { return s.status == unknown })
@@ -192,6 +200,35 @@ func (r *Responder) respond(ctx context.Context, der []byte) answer {
 		r.kept.put(a)
 	}
 	return a
+}
+
+// likeliest is the reading of a path that asks about a certificate that the
+// store knows; failing that, one that asks for one of ours; failing that, the
+// first.
+func (r *Responder) likeliest(ctx context.Context, readings [][]byte) []byte {
+	if len(readings) == 1 {
+		return readings[0]
+	}
+	best := readings[0]
+	found := false
+	for _, der := range readings {
+		req, err := parseRequest(der)
+		if err != nil {
+			continue
+		}
+		id := req.certificates[0]
+		iss, err := r.issuers.find(ctx, id.issuer)
+		if err != nil || iss == nil {
+			continue
+		}
+		if !found {
+			best, found = der, true
+		}
+		if s, err := r.status(ctx, iss.id, id); err == nil && s.status != unknown {
+			return der
+		}
+	}
+	return best
 }
 
 func (r *Responder) fail(ctx context.Context, s responseStatus, err error) answer {
@@ -236,9 +273,12 @@ func (r *Responder) make(iss *issuer, singles []single, nonce []byte) (answer, e
 		next = s.notAfter
 	}
 	if !next.After(now) {
-		return answer{}, fmt.Errorf("the OCSP signer of issuer %s expired at %s; the signing authority (cairn ca) makes new ones in time: see that it runs, and that this responder has its files", iss.id, s.notAfter)
+		return answer{}, fmt.Errorf("%w: that of issuer %s expired at %s; the signing authority (cairn ca) makes new ones in time: see that it runs, and that this responder has its files", errNoSigner, iss.id, s.notAfter)
 	}
 	b := basic{singles: singles, producedAt: now, thisUpdate: now, nextUpdate: next, nonce: nonce}
+	if b.unknownUntil = now.Add(unknownLifetime); b.unknownUntil.After(next) {
+		b.unknownUntil = next
+	}
 	der, err := b.sign(r.Random, s)
 	if err != nil {
 		return answer{}, err

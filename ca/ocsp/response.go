@@ -70,7 +70,8 @@ func (s single) same(other single) bool {
 type basic struct {
 	singles                            []single
 	producedAt, thisUpdate, nextUpdate time.Time
-	nonce                              []byte // value of the extension; nil: none
+	unknownUntil                       time.Time // nextUpdate of what is unknown
+	nonce                              []byte    // value of the extension; nil: none
 }
 
 var oidBasic = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 1}
@@ -130,8 +131,12 @@ func (r basic) addSingle(b *cryptobyte.Builder, s single) {
 		default:
 			b.AddASN1(cryptobyte_asn1.Tag(2).ContextSpecific(), func(*cryptobyte.Builder) {})
 		}
+		next := r.nextUpdate
+		if s.status == unknown {
+			next = r.unknownUntil
+		}
 		b.AddASN1GeneralizedTime(r.thisUpdate)
-		b.AddASN1(tagExplicit0, func(b *cryptobyte.Builder) { b.AddASN1GeneralizedTime(r.nextUpdate) })
+		b.AddASN1(tagExplicit0, func(b *cryptobyte.Builder) { b.AddASN1GeneralizedTime(next) })
 	})
 }
 

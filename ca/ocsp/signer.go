@@ -30,11 +30,15 @@ type signers struct {
 	checked map[acme.IssuerID]*signer
 }
 
+// errNoSigner is the lack of a signer, for now: one that is there and is not fit
+// to sign is another error.
+var errNoSigner = errors.New("no OCSP signer is at hand")
+
 // of is the current signer of an issuer.
 func (s *signers) of(iss *issuer) (*signer, error) {
 	current, err := s.source.OCSPSigner(iss.id)
 	if err != nil {
-		return nil, fmt.Errorf("the OCSP signer of issuer %s: %w", iss.id, err)
+		return nil, fmt.Errorf("%w: that of issuer %s: %w", errNoSigner, iss.id, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -154,7 +154,7 @@ func ParsePrefix(s string) (netip.Prefix, error) {
 }
 
 func (v validator) autoRenewal(path string, a *AutoRenewal) {
-	v.span(join(path, "min_lifetime"), a.MinLifetime, time.Minute, 398*day)
+	v.span(join(path, "min_lifetime"), a.MinLifetime, time.Second, 398*day)
 	v.span(join(path, "max_duration"), a.MaxDuration, time.Minute, 100*365*day)
 	if a.MaxDuration < a.MinLifetime {
 		v.fail(join(path, "max_duration"), "%s is shorter than one certificate's min_lifetime, %s", FormatDuration(a.MaxDuration), FormatDuration(a.MinLifetime))

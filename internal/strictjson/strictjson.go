@@ -11,14 +11,19 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// MaxDepth is how deep arrays and objects may be nested.
-const MaxDepth = 16
+const (
+	// MaxDepth is how deep arrays and objects may be nested.
+	MaxDepth = 16
+	// MaxValues is how many members and elements there may be, more or less:
+	// the commas between them are counted.
+	MaxValues = 2500
+)
 
 // Unmarshal decodes one JSON value into v, as encoding/json does but for the
 // strictness. Members that v has no field for are ignored, as ACME asks
 // (RFC 8555 §7.1), though they too must be there once only.
 func Unmarshal(data []byte, v any) error {
-	if err := checkDepth(data); err != nil {
+	if err := checkShape(data); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
@@ -39,8 +44,8 @@ func cause(err error) error {
 	return fmt.Errorf("at %q: a JSON %s is not what belongs there", semantic.JSONPointer, semantic.JSONKind)
 }
 
-func checkDepth(data []byte) error {
-	depth, inString := 0, false
+func checkShape(data []byte) error {
+	depth, values, inString := 0, 0, false
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {
 		case inString && c == '\\':
@@ -54,6 +59,10 @@ func checkDepth(data []byte) error {
 			}
 		case c == '}', c == ']':
 			depth--
+		case c == ',':
+			if values++; values > MaxValues {
+				return fmt.Errorf("the JSON has more than %d values", MaxValues)
+			}
 		}
 	}
 	return nil

@@ -29,6 +29,8 @@ func TestUnmarshal(t *testing.T) {
 		{"empty", ``, false},
 		{"not UTF-8", "{\"name\":\"\xff\"}", false},
 		{"nested too deep", strings.Repeat(`{"inner":`, 17) + `{}` + strings.Repeat(`}`, 17), false},
+		{"many values", `{"inner":{"a":[` + strings.Repeat("0,", 2400) + `0]}}`, true},
+		{"too many values", `{"inner":{"a":[` + strings.Repeat("0,", 2600) + `0]}}`, false},
 		{"unterminated", `{"name":"a`, false},
 	}
 	for _, test := range tests {
