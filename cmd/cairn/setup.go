@@ -66,6 +66,9 @@ func newInstance(cfg *config.Config, role string, data *dataFolder, out streams)
 	return n, nil
 }
 
+// auditFile is the audit log in the data folder.
+const auditFile = "audit.log"
+
 // openAudit opens the audit log where the configuration wants it, or else
 // where processes of this kind have it.
 func openAudit(cfg *config.Config, role string, data *dataFolder, stdout io.Writer) (*telemetry.AuditLog, error) {
@@ -73,7 +76,7 @@ func openAudit(cfg *config.Config, role string, data *dataFolder, stdout io.Writ
 	case file == "-", file == "" && role != "serve":
 		return telemetry.NewAuditLog(stdout), nil
 	case file == "":
-		return telemetry.OpenAuditLog(data.file("audit.log"))
+		return telemetry.OpenAuditLog(data.file(auditFile))
 	default:
 		return telemetry.OpenAuditLog(file)
 	}
