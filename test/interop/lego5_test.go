@@ -48,7 +48,10 @@ func TestLego5(t *testing.T) {
 	s := harness.Start(t, harness.Options{Configure: func(config map[string]any) {
 		config["eab"] = map[string]any{"required": true}
 	}})
-	var bound struct{ ID, Key string }
+	var bound struct {
+		ID  string `json:"id"`
+		Key string `json:"hmac_key"`
+	}
 	if err := json.Unmarshal([]byte(s.Admin(t, "eab", "create", "--json")), &bound); err != nil {
 		t.Fatal(err)
 	}
