@@ -27,6 +27,8 @@ type Config struct {
 	Profiles []Profile
 	// PublicURL is the base of the URLs in certificates.
 	PublicURL string
+	// OCSPURL is where the OCSP responder is, when it is not at PublicURL.
+	OCSPURL string
 	// CRLShards is how many CRLs the certificates of an issuer are spread
 	// over; at least 1.
 	CRLShards int
@@ -126,7 +128,7 @@ func (c *CA) compile() (map[string]*compiled, error) {
 			return nil, fmt.Errorf("profile %q: %w", name, err)
 		}
 		for _, iss := range c.issuersOf(p) {
-			t, err := newTemplate(iss, &p, urls{c.PublicURL})
+			t, err := newTemplate(iss, &p, urls{c.PublicURL, c.OCSPURL})
 			if err != nil {
 				return nil, err
 			}

@@ -88,9 +88,18 @@ func newIssuer(cfg IssuerConfig, random io.Reader) (*issuer, error) {
 }
 
 // urls makes the URLs in certificates from the public listener's base.
-type urls struct{ base string }
+type urls struct {
+	base          string
+	ocspResponder string // empty: below base
+}
 
-func (u urls) ocsp() string                   { return u.base + "/ocsp" }
+func (u urls) ocsp() string {
+	if u.ocspResponder != "" {
+		return u.ocspResponder
+	}
+	return u.base + "/ocsp"
+}
+
 func (u urls) issuer(id acme.IssuerID) string { return u.base + "/issuer/" + id.String() + ".der" }
 func (u urls) crl(id acme.IssuerID, shard int) string {
 	return u.base + "/crl/" + id.String() + "/" + strconv.Itoa(shard) + ".crl"
@@ -98,5 +107,5 @@ func (u urls) crl(id acme.IssuerID, shard int) string {
 
 // CRLURL is the URL of a shard's CRL, byte for byte as in certificates.
 func CRLURL(publicURL string, id acme.IssuerID, shard int) string {
-	return urls{strings.TrimSuffix(publicURL, "/")}.crl(id, shard)
+	return urls{base: strings.TrimSuffix(publicURL, "/")}.crl(id, shard)
 }

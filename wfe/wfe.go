@@ -40,12 +40,23 @@ type Reader interface {
 	RenewalOrder(ctx context.Context, cert acme.Certificate) (RenewalOrder, error)
 }
 
+// Nonces makes and redeems nonces (RFC 8555 §6.5), as *nonce.Service does.
+type Nonces interface {
+	// Next is a fresh nonce, in base64url.
+	Next() (string, error)
+	// Redeem tells whether the nonce was made here and is redeemed for the
+	// first time.
+	Redeem(nonce string) bool
+}
+
+var _ Nonces = (*nonce.Service)(nil)
+
 // Config is what a front end works with. Every field is needed unless its
 // comment says otherwise.
 type Config struct {
 	RA     ra.Authority
 	Store  Reader
-	Nonces *nonce.Service
+	Nonces Nonces
 
 	Directories []Directory
 	// ExternalURL is the base of every URL in an answer, without a trailing

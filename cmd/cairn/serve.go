@@ -2,19 +2,25 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/cairn-ca/cairn/ca"
 	"github.com/cairn-ca/cairn/internal/config"
+	"github.com/cairn-ca/cairn/sa"
 )
 
 func serveCommand() *cobra.Command {
 	var s settings
+	var test bool
+	var dnsServer string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the whole CA in one process",
@@ -24,20 +30,41 @@ Without a configuration it runs on the loopback interface out of the folder
 ./cairn-data, and makes there what is not there yet: the store, a root, an
 intermediate and an OCSP signer. Once everything is ready it prints where the
 directory and the root certificate are. SIGTERM or SIGINT lets it finish what
-it has begun; a second one stops it at once.`,
+it has begun; a second one stops it at once.
+
+With --test-mode it is no CA but a stand-in for Pebble in the test suites of
+ACME clients. It honours PEBBLE_VA_NOSLEEP, PEBBLE_VA_SLEEPTIME,
+PEBBLE_VA_ALWAYS_VALID, PEBBLE_WFE_NONCEREJECT, PEBBLE_AUTHZREUSE,
+PEBBLE_WFE_ORDERS_PER_PAGE, PEBBLE_ALTERNATE_ROOTS and PEBBLE_CHAIN_LENGTH,
+takes a configuration file of Pebble's (FILE.json), has its directory at /dir
+and serves Pebble's management interface on the admin listener. Like Pebble it
+looks for no CAA records and keeps nothing when it stops.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			out := streams{stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
+			switch {
+			case test && s.data != "":
+				return errors.New("--test-mode keeps nothing; leave --data out")
+			case test:
+				o := testOptions{config: s.file, dnsServer: dnsServer, getenv: os.Getenv, out: out}
+				return serveTest(cmd.Context(), o, func(t *testMode, where serving) error {
+					return t.print(out.stdout, where)
+				})
+			case dnsServer != "":
+				return errors.New("--dns-server goes with --test-mode; a CA's resolvers are va.resolvers of its configuration")
+			}
 			cfg, err := s.load()
 			if err != nil {
 				return err
 			}
-			out := streams{stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
 			return serve(cmd.Context(), cfg, out, func(where serving) error {
 				return where.print(out.stdout, cfg)
 			})
 		},
 	}
 	s.register(cmd)
+	cmd.Flags().BoolVar(&test, "test-mode", false, "be no CA, but a stand-in for Pebble in test suites")
+	cmd.Flags().StringVar(&dnsServer, "dns-server", "", "the DNS server `ADDRESS` that test mode asks (default: the system's)")
 	return cmd
 }
 
@@ -73,12 +100,17 @@ func (n *instance) where(root string) serving {
 // serve runs the whole CA until ctx ends. The function ready is called once,
 // when everything is.
 func serve(ctx context.Context, cfg *config.Config, out streams, ready func(serving) error) error {
+	return serveWith(ctx, cfg, hooks{}, out, ready)
+}
+
+func serveWith(ctx context.Context, cfg *config.Config, h hooks, out streams, ready func(serving) error) error {
 	data, err := openData(cfg.Data, "")
 	if err != nil {
 		return err
 	}
 	n, err := newInstance(cfg, "serve", data, out)
 	if err == nil {
+		n.hooks = h
 		err = n.wireServe(ctx)
 	}
 	if err != nil {
@@ -121,11 +153,17 @@ func (n *instance) wireServe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	stored := sa.Store(store)
+	if n.hooks.store != nil {
+		if stored, err = n.hooks.store(ctx, store); err != nil {
+			return err
+		}
+	}
 	validation, err := n.newVA()
 	if err != nil {
 		return err
 	}
-	registration, err := n.newRA(store, validation, signing)
+	registration, err := n.newRA(stored, validation, signing)
 	if err != nil {
 		return err
 	}
@@ -138,17 +176,32 @@ func (n *instance) wireServe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	certificate, err := n.addListenerCertificate(ctx, signing)
+	if err != nil {
+		return err
+	}
+	n.addHTTP("acme", acme, front, tlsConfig(certificate))
+	n.addHTTP("public", public, revocation, nil)
+	management := n.adminHandler()
+	if n.hooks.management != nil {
+		management = n.hooks.management(management, store)
+	}
+	n.addHTTP("admin", admin, management, tlsConfig(certificate))
+	return nil
+}
+
+// addListenerCertificate gets the certificate of the HTTPS listeners.
+func (n *instance) addListenerCertificate(ctx context.Context, signing ca.Authority) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
+	if cert := n.hooks.certificate; cert != nil {
+		return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil }, nil
+	}
 	n.certificate = n.newListenerCertificate(signing)
 	if err := n.certificate.renew(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	n.addLoop("listener certificate", n.certificate.run)
 	n.health.Add("listener certificate", n.certificate.check)
-
-	n.addHTTP("acme", acme, front, tlsConfig(n.certificate.get))
-	n.addHTTP("public", public, revocation, nil)
-	n.addAdmin(admin, tlsConfig(n.certificate.get))
-	return nil
+	return n.certificate.get, nil
 }
 
 // print tells a person what they need to begin.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,6 +33,7 @@ type services struct {
 	logger    *slog.Logger
 	audit     *slog.Logger
 	metrics   prometheus.Registerer
+	hooks     hooks
 }
 
 func (s *services) log(service string) *slog.Logger { return s.logger.With("service", service) }
@@ -39,7 +41,7 @@ func (s *services) log(service string) *slog.Logger { return s.logger.With("serv
 func (s *services) auditBy(service string) *slog.Logger { return s.audit.With("service", service) }
 
 // newVA builds the validation authority.
-func (s *services) newVA() (*va.VA, error) {
+func (s *services) newVA() (va.Authority, error) {
 	v, err := va.New(va.Config{
 		Resolvers:              s.cfg.VA.Resolvers,
 		HTTPPort:               s.cfg.VA.HTTPPort,
@@ -56,6 +58,9 @@ func (s *services) newVA() (*va.VA, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up validation: %w", err)
+	}
+	if s.hooks.validation != nil {
+		return s.hooks.validation(v), nil
 	}
 	return v, nil
 }
@@ -81,7 +86,7 @@ func (s *services) newRA(store sa.Store, validation va.Authority, signing ca.Aut
 		Directories: directories,
 		AccountURL:  s.accountURL(),
 		AnswerWait:  s.cfg.AnswerWait,
-		TryTimeout:  s.cfg.VA.Timeout + tryMargin,
+		TryTimeout:  s.cfg.VA.Timeout + s.hooks.tryTime + tryMargin,
 		Limits:      limits,
 		Now:         s.now,
 		Random:      s.random,
@@ -96,7 +101,7 @@ func (s *services) newRA(store sa.Store, validation va.Authority, signing ca.Aut
 }
 
 // newWFE builds the front end.
-func (s *services) newWFE(registration ra.Authority, store wfe.Reader) (*wfe.WFE, error) {
+func (s *services) newWFE(registration ra.Authority, store wfe.Reader) (http.Handler, error) {
 	directories, err := s.wfeDirectories()
 	if err != nil {
 		return nil, err
@@ -105,7 +110,11 @@ func (s *services) newWFE(registration ra.Authority, store wfe.Reader) (*wfe.WFE
 	if err != nil {
 		return nil, fmt.Errorf("setting up nonces: %w", err)
 	}
-	w, err := wfe.New(wfe.Config{
+	front := func(cfg wfe.Config) (http.Handler, error) { return wfe.New(cfg) }
+	if s.hooks.front != nil {
+		front = s.hooks.front
+	}
+	w, err := front(wfe.Config{
 		RA:          registration,
 		Store:       store,
 		Nonces:      nonces,

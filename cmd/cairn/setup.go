@@ -119,5 +119,7 @@ func (n *instance) addHTTP(name string, l net.Listener, h http.Handler, tls *tls
 
 // addAdmin adds the admin listener.
 func (n *instance) addAdmin(l net.Listener, tls *tls.Config) {
-	n.addHTTP("admin", l, telemetry.AdminHandler(n.registry, n.health), tls)
+	n.addHTTP("admin", l, n.adminHandler(), tls)
 }
+
+func (n *instance) adminHandler() http.Handler { return telemetry.AdminHandler(n.registry, n.health) }

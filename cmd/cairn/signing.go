@@ -18,9 +18,9 @@ const rootFile = "root.pem"
 // addCA opens the hierarchy in the data folder, making it if need be, and adds
 // the signing authority and the publisher of its CRLs.
 func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
-	hierarchy, err := ca.OpenHierarchy(ca.HierarchyConfig{Folder: n.data.path, Now: n.now, Random: n.random})
+	hierarchy, err := n.openHierarchy()
 	if err != nil {
-		return nil, fmt.Errorf("opening the hierarchy: %w", err)
+		return nil, err
 	}
 	issuer := hierarchy.Issuer.Chains[0][0]
 	alternates, err := alternateChains(n.cfg.CA.AlternateChains, issuer, n.now())
@@ -32,7 +32,7 @@ func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	signing, err := ca.New(ctx, ca.Config{
+	cfg := ca.Config{
 		Store:        store,
 		Issuers:      []ca.IssuerConfig{hierarchy.Issuer},
 		Profiles:     configuredProfiles(n.cfg),
@@ -45,7 +45,11 @@ func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
 		Logger:       n.log("ca"),
 		Audit:        n.auditBy("ca"),
 		Metrics:      n.metrics,
-	})
+	}
+	if n.hooks.signing != nil {
+		n.hooks.signing(&cfg)
+	}
+	signing, err := ca.New(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("setting up signing: %w", err)
 	}
@@ -60,6 +64,18 @@ func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
 		return nil
 	})
 	return signing, nil
+}
+
+// openHierarchy opens the roots and the issuer.
+func (n *instance) openHierarchy() (*ca.Hierarchy, error) {
+	if n.hooks.hierarchy != nil {
+		return n.hooks.hierarchy(n)
+	}
+	hierarchy, err := ca.OpenHierarchy(ca.HierarchyConfig{Folder: n.data.path, Now: n.now, Random: n.random})
+	if err != nil {
+		return nil, fmt.Errorf("opening the hierarchy: %w", err)
+	}
+	return hierarchy, nil
 }
 
 // addCRLs adds the publisher of the CRLs. When it returns, every CRL is there:
@@ -107,6 +123,7 @@ func (n *instance) addCRLs(ctx context.Context, store sa.Store, signing *ca.CA) 
 // are reached: from outside, and from this machine.
 func (s *services) serviceNames() ([]acme.Identifier, error) {
 	names := []string{s.addresses.externalHost(), "localhost", "127.0.0.1", "::1"}
+	names = append(names, s.hooks.names...)
 	for _, address := range []string{s.cfg.Listen.ACME, s.cfg.Listen.Admin} {
 		if host := reachable(address); host != "" {
 			names = append(names, host)

@@ -19,7 +19,7 @@ var shared = []string{"internal/acme", "internal/rpc", "internal/strictjson"}
 // arrows are, for each area of the tree, the areas that its packages may
 // import besides their own.
 var arrows = map[string][]string{
-	"cmd":        {"wfe", "ra", "va", "ca", "sa", "migrations", "internal/config", "internal/telemetry", "internal/responder"},
+	"cmd":        {"wfe", "ra", "va", "ca", "sa", "migrations", "internal/config", "internal/telemetry", "internal/responder", "internal/testmode"},
 	"wfe":        {"ra", "sa"}, // sa for its types; what wfe may call is wfe's own read-only interface
 	"ra":         {"va", "ca", "sa"},
 	"ca":         {"sa"},
@@ -33,6 +33,7 @@ var arrows = map[string][]string{
 	"internal/config":     {},
 	"internal/telemetry":  {},
 	"internal/responder":  {},
+	"internal/testmode":   {"wfe", "va", "ca", "sa"}, // it wraps their interfaces
 	"internal/pgtest":     {},
 
 	"test": {"internal/pgtest", "internal/responder"},
