@@ -24,8 +24,8 @@ func (v validator) directory(path string, d *Directory) {
 	}
 	v.link(join(path, "terms_of_service"), d.TermsOfService)
 	v.link(join(path, "website"), d.Website)
-	v.span(join(path, "authorizations.lifetime"), d.Authorizations.Lifetime, time.Minute, 398*day)
-	v.span(join(path, "orders.lifetime"), d.Orders.Lifetime, time.Minute, 398*day)
+	v.span(join(path, "authorizations.lifetime"), d.Authorizations.Lifetime, time.Second, 398*day)
+	v.span(join(path, "orders.lifetime"), d.Orders.Lifetime, time.Second, 398*day)
 	if d.Validation.Retries < 0 || d.Validation.Retries > 20 {
 		v.fail(join(path, "validation.retries"), "expects a number from 0 to 20; found %d", d.Validation.Retries)
 	}
