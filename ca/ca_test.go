@@ -658,6 +658,7 @@ func FuzzParseCSR(f *testing.F) {
 
 func BenchmarkIssue(b *testing.B) {
 	f := newFixture(b, nil)
+	key.Warm()
 	ids := names(b, "www.example.com")
 	csr := csrFor(b, newKey(b), "", ids)
 	p := f.profiles["default"]

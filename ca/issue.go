@@ -182,20 +182,27 @@ func (c *CA) build(ctx context.Context, p *compiled, t *template, l leaf) (acme.
 // besides.
 func (c *CA) lint(ctx context.Context, p *compiled, iss *issuer, serial acme.Serial, tbs []byte) error {
 	findings, err := p.linter.check(tbs, iss, func(m []byte) ([]byte, error) { return key.Sign(c.Random, iss.throwaway, m) })
-	texts := make([]string, len(findings))
-	for i, f := range findings {
+	for _, f := range findings {
 		c.metrics.lints.WithLabelValues(f.Lint, f.Status.String()).Inc()
-		texts[i] = f.Status.String() + " " + f.String()
 	}
-	about := []slog.Attr{slog.String("serial", serial.String()), slog.String("profile", p.Name)}
+	// What every certificate of a profile has, such as no SCTs, is for the
+	// metric: a line for each would drown the log.
+	level, message := slog.LevelDebug, "lint findings that stop no issuance"
 	var broken *lintError
-	if !errors.As(err, &broken) {
-		if len(texts) > 0 {
-			c.Logger.LogAttrs(ctx, slog.LevelInfo, "lint findings that stop no issuance", append(about, slog.Any("findings", texts))...)
+	stopped := errors.As(err, &broken)
+	if stopped {
+		level, message = slog.LevelError, "lint stopped an issuance"
+	}
+	if len(findings) > 0 && c.Logger.Enabled(ctx, level) {
+		texts := make([]string, len(findings))
+		for i, f := range findings {
+			texts[i] = f.Status.String() + " " + f.String()
 		}
+		c.Logger.LogAttrs(ctx, level, message, slog.String("serial", serial.String()), slog.String("profile", p.Name), slog.Any("findings", texts))
+	}
+	if !stopped {
 		return err
 	}
-	c.Logger.LogAttrs(ctx, slog.LevelError, "lint stopped an issuance", append(about, slog.Any("findings", texts))...)
 	return acme.NewProblem(acme.ServerInternal, "%s; tell the CA's operator, or order other names or another profile", cutFindings(err.Error()))
 }
 

@@ -151,7 +151,7 @@ func TestFindings(t *testing.T) {
 	var log, audit bytes.Buffer
 	registry := prometheus.NewRegistry()
 	f := newFixture(t, func(c *Config) {
-		c.Logger, c.Audit = slog.New(slog.NewJSONHandler(&log, nil)), slog.New(slog.NewJSONHandler(&audit, nil))
+		c.Logger, c.Audit = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), slog.New(slog.NewJSONHandler(&audit, nil))
 		c.Metrics = registry
 		named := BuiltinProfiles()[0]
 		named.Name, named.CommonName = "named", CommonNameRequested

@@ -108,8 +108,8 @@ func New(config Config) (*VA, error) {
 		return nil, fmt.Errorf("setting up the DNS resolver: %w", err)
 	}
 	v := &VA{
-		Config:    config,
-		resolver:  resolver,
+		Config:   config,
+		resolver: resolver,
 		caa: CAAChecker{
 			Resolver: resolver, Identities: config.CAAIdentities, DirectoryIdentities: config.DirectoryCAAIdentities, Now: config.Now,
 		},

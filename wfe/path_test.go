@@ -54,7 +54,7 @@ func FuzzPath(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path string) {
 		u, err := url.ParseRequestURI(path)
 		if err != nil || !strings.HasPrefix(path, "/") {
-			t.Skip("no path of a request")
+			return // no path of a request
 		}
 		rw := httptest.NewRecorder()
 		w.ServeHTTP(rw, &http.Request{Method: http.MethodGet, URL: u, Host: "elsewhere.example", Header: http.Header{}, Body: http.NoBody, RequestURI: path})

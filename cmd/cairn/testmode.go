@@ -104,7 +104,7 @@ func newTestMode(o testOptions) (*testMode, error) {
 	default:
 		cfg, err := pebbleConfig(t.pebble)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("the configuration of test mode, %s:", orDefault(o.config, "built in")), err)
+			return nil, fmt.Errorf("the configuration of test mode, %s: %w", orDefault(o.config, "built in"), err)
 		}
 		t.cfg = cfg
 	}

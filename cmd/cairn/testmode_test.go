@@ -535,4 +535,3 @@ func TestDNSAddress(t *testing.T) {
 		}
 	}
 }
-

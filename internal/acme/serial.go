@@ -54,11 +54,14 @@ func SerialFromBig(n *big.Int) (Serial, error) {
 	return SerialFromBytes(n.Bytes())
 }
 
-// ParseSerial reads the hexadecimal form that String writes; upper case is
-// accepted, as operators paste it from other tools.
+// ParseSerial reads the hexadecimal form that String writes; upper case and a
+// missing leading zero are accepted, as operators paste it from other tools.
 func ParseSerial(s string) (Serial, error) {
 	if len(s) > 42 {
 		return Serial{}, errors.New("a serial number has at most 40 hexadecimal digits")
+	}
+	if len(s)%2 == 1 {
+		s = "0" + s
 	}
 	b, err := hex.DecodeString(s)
 	if err != nil {

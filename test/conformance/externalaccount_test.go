@@ -17,7 +17,7 @@ import (
 // externalKey is what an operator gives to who may have an account.
 type externalKey struct {
 	ID  string `json:"id"`
-	MAC string `json:"key"` // base64url
+	MAC string `json:"hmac_key"` // base64url
 }
 
 func newExternalKey(t *testing.T, s *harness.Server, args ...string) externalKey {
