@@ -108,7 +108,8 @@ type RA struct {
 	owner string
 	// work are the validations under way, so that Run can wait for them.
 	work sync.WaitGroup
-	// stop ends waits inside validations; it is closed when Run returns.
+	// base is the context of the validations under way; stop ends it, when
+	// Run has waited for them long enough.
 	base context.Context
 	stop context.CancelFunc
 }

@@ -31,7 +31,6 @@ import (
 // and decide nothing.
 type Reader interface {
 	Account(ctx context.Context, id acme.ID) (acme.Account, error)
-	AccountByKey(ctx context.Context, directory, thumbprint string) (acme.Account, error)
 	Order(ctx context.Context, id acme.ID) (acme.Order, error)
 	Orders(ctx context.Context, page OrderPage) ([]acme.ID, error)
 	Authorization(ctx context.Context, id acme.ID) (acme.Authorization, error)
