@@ -37,6 +37,9 @@ type Config struct {
 	TryTimeout time.Duration
 	// Limits bounds what clients may ask for; the zero value sets no limit.
 	Limits Limits
+	// RevokeUnasked is how many certificates are revoked for one blocked key
+	// without an operator's word.
+	RevokeUnasked int
 
 	Now     func() time.Time
 	Random  io.Reader
@@ -106,6 +109,8 @@ type RA struct {
 	metrics     metrics
 	// owner names this process in the leases it holds.
 	owner string
+	// nextSweep is when Run looks for blocked keys again; Run's alone.
+	nextSweep time.Time
 	// work are the validations under way, so that Run can wait for them.
 	work sync.WaitGroup
 	// base is the context of the validations under way; stop ends it, when
