@@ -66,9 +66,9 @@ func (d *CAADecision) inBand(req CAARequest, identities []string) {
 //	"caa" SP flags SP tag SP value NL
 //
 // with flags, tag and value as in RFC 8659 §4.1.1. A line that strays from it
-// is an error: it might be one that forbids. So is a ";" without quotes to a
-// reader of zone files, who would take what follows for a comment; here it is
-// part of the value.
+// is an error: it might be one that forbids. A ";" outside of quotes begins a
+// comment in zone files, but no descriptor has comments: here it is part of
+// the value, so that no parameter behind it gets lost.
 func parseOnionCAA(text string) ([]mdns.RR, error) {
 	var records []mdns.RR
 	for i, line := range strings.Split(text, "\n") {
