@@ -7,7 +7,7 @@ import (
 )
 
 // Names below .onion are not there, and nobody is asked (RFC 7686 §2).
-func TestOnion(t *testing.T) {
+func TestOnionAsksNobody(t *testing.T) {
 	t.Parallel()
 	// Nobody answers there.
 	r, err := New(Config{Upstreams: []string{"127.0.0.1:1"}, Attempts: 1})
