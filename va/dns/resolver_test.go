@@ -203,7 +203,11 @@ func TestAliases(t *testing.T) {
 	}
 	// RFC 7686 §2: a target below .onion is not asked for. This one has an answer.
 	s.SetFailure("tor.test", mdns.TypeCAA, bare("a.onion."))
-	s.SetFailure("a.onion", mdns.TypeCAA, bare("target.test."))
+	s.SetFailure("a.onion", mdns.TypeCAA, responder.Failure{Answer: func(m *mdns.Msg, _ bool) *mdns.Msg {
+		m.Rcode, m.Ns = mdns.RcodeSuccess, nil
+		m.Answer = []mdns.RR{cname(m.Question[0].Name, "target.test.")}
+		return m
+	}})
 	s.SetFailure("loop.test", mdns.TypeCAA, bare("loop.test."))
 	s.SetFailure("long.test", mdns.TypeCAA, responder.Failure{Answer: func(m *mdns.Msg, _ bool) *mdns.Msg {
 		owner := m.Question[0].Name
