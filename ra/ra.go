@@ -145,6 +145,9 @@ func New(cfg Config) (*RA, error) {
 		if len(d.Profiles) == 0 || len(d.Challenges) == 0 {
 			return nil, fmt.Errorf("directory %q needs a profile and a challenge type", d.Name)
 		}
+		if d.onionServices() && d.PendingLifetime > maxOnionNonce {
+			return nil, fmt.Errorf("directory %q offers onion-csr-01: its orders must not live longer than 30 days", d.Name)
+		}
 		if _, twice := r.directories[d.Name]; twice {
 			return nil, fmt.Errorf("two directories are named %q", d.Name)
 		}
