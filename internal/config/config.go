@@ -62,6 +62,9 @@ type Listen struct {
 type Store struct {
 	// URL is postgres://... or sqlite:PATH; empty: SQLite in the data folder.
 	URL string `yaml:"url"`
+	// ReplicaURL is a read replica of the store, postgres://..., which the role
+	// ocsp asks in place of the role sa; empty: it asks that.
+	ReplicaURL string `yaml:"replica_url"`
 	// PasswordFile holds the password of the PostgreSQL user.
 	PasswordFile string `yaml:"password_file"`
 	// Migrate brings an older schema up to date when the store is opened.
@@ -98,6 +101,9 @@ type CA struct {
 	RevokeUnasked int `yaml:"revoke_unasked"`
 	// OCSPLifetime is from an OCSP response's thisUpdate to its nextUpdate.
 	OCSPLifetime time.Duration `yaml:"ocsp_lifetime"`
+	// OCSPNonce is what becomes of the nonces in OCSP requests: honored or
+	// ignored.
+	OCSPNonce string `yaml:"ocsp_nonce"`
 	// OCSPSigners is the folder that the role ocsp takes the delegated OCSP
 	// signers from; empty: keys, in the data folder.
 	OCSPSigners string `yaml:"ocsp_signers"`

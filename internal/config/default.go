@@ -31,6 +31,7 @@ func Default() Config {
 			CRLLifetime:   7 * day,
 			CRLDelay:      5 * time.Second,
 			RevokeUnasked: 1000,
+			OCSPNonce:     "honored",
 			OCSPLifetime:  4 * day,
 		},
 		RateLimits:      RateLimits{Enabled: true},

@@ -110,6 +110,10 @@ func (s *Server) planRoles(l listeners) error {
 			s.AdminURL = "https://" + l.admin
 		case "ocsp": // the signing authority keeps its signers there
 			config["ca"].(map[string]any)["ocsp_signers"] = filepath.Join(s.Dir, "ca", "keys")
+			if s.replica != "" {
+				config["store"] = map[string]any{"replica_url": s.replica}
+				role.calls = nil
+			}
 		}
 		services := make(map[string]any)
 		for _, called := range role.calls {
