@@ -26,16 +26,16 @@ import (
 func adminCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "admin",
-		Short: "Operate a CA: external account keys, renewal orders",
-		Long: `Operate a CA: external account keys, renewal orders.
+		Short: "Operate a CA: external account keys, renewal orders, CAA",
+		Long: `Operate a CA: external account keys, renewal orders, CAA.
 
 The commands below work on the store that the configuration names, beside a
 running cairn serve or without one. Run them as the user that it runs as. Each
-change is written to the audit log.`,
+change is written to the audit log. caa reads no store.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(adminEABCommand(), adminRenewCommand())
+	cmd.AddCommand(adminEABCommand(), adminRenewCommand(), adminCAACommand())
 	return cmd
 }
 
