@@ -25,6 +25,8 @@ import (
 // Options say which server to start.
 type Options struct {
 	Wiring Wiring
+	// Replicas are the roles that two processes run each; for Wiring.Roles.
+	Replicas []string
 	// Configure changes the configuration, which has the keys of
 	// docs/configuration.md, before it is written. With several processes it
 	// is called for each.
