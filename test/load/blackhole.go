@@ -168,29 +168,38 @@ func (b *blackholes) round(ctx context.Context, scenario Scenario, server string
 	if b.profile {
 		printProfile(b.progress, server, child.pid)
 	}
-	least := 0
-	if server == serverHoles {
-		gauge := inFlight{target: target}
-		if gauge.url, err = adminOf(dir); err != nil {
-			return Round{}, err
-		}
-		if err := b.dig(ctx, target, gauge); err != nil {
-			return Round{}, err
-		}
-		watched := make(chan int, 1)
-		watching, stop := context.WithCancel(ctx)
-		defer stop()
-		go func() { watched <- gauge.least(watching) }()
-		defer func() { fmt.Fprintf(b.progress, "at least %d validations were in flight\n", least) }()
-		r, err := b.generator.round(ctx, target, scenario, child.pid)
-		stop()
-		if least = <-watched; err == nil && least < b.holes {
-			err = fmt.Errorf("only %d validations were in flight; %d are to be", least, b.holes)
-		}
-		return b.finish(r, server, number), errors.Join(err, child.ended())
+	var r Round
+	if server == serverIdle {
+		r, err = b.generator.round(ctx, target, scenario, child.pid)
+	} else {
+		r, err = b.amidHoles(ctx, dir, target, scenario, child.pid)
 	}
-	r, err := b.generator.round(ctx, target, scenario, child.pid)
 	return b.finish(r, server, number), errors.Join(err, child.ended())
+}
+
+// amidHoles measures while enough validations that get no answer are in flight,
+// and fails when it has not seen that they were.
+func (b *blackholes) amidHoles(ctx context.Context, dir string, target Target, scenario Scenario, pid int) (Round, error) {
+	url, err := adminOf(dir)
+	if err != nil {
+		return Round{}, err
+	}
+	gauge := inFlight{target: target, url: url}
+	if err := b.dig(ctx, target, gauge); err != nil {
+		return Round{}, err
+	}
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	watched := make(chan int, 1)
+	go func() { watched <- gauge.least(watching) }()
+	r, err := b.generator.round(ctx, target, scenario, pid)
+	stop()
+	least := <-watched
+	fmt.Fprintf(b.progress, "at least %d validations were in flight\n", least)
+	if err == nil && least < b.holes {
+		err = fmt.Errorf("only %d validations were in flight; %d are to be", least, b.holes)
+	}
+	return r, err
 }
 
 func (b *blackholes) finish(r Round, server string, number int) Round {

@@ -5,8 +5,9 @@
 //	go run ./test/load run --directory URL --root FILE
 //
 // compare builds both servers, runs each round on a fresh one, alternating,
-// and ends them; blackhole does so with Cairn alone. run loads a server that is there already. Both answer http-01
-// and DNS themselves, on loopback. docs/performance.md says how it is measured.
+// and ends them; blackhole does so with Cairn alone. run loads a server that is
+// there already. All answer http-01 and DNS themselves, on loopback.
+// docs/performance.md says how it is measured.
 //
 // Figures go to stdout, progress to stderr. The exit status is 0 only when all
 // rounds worked, and all ratios that were asserted hold.
