@@ -41,8 +41,8 @@ func blackholeCommand() *cobra.Command {
 		Use:   "blackhole",
 		Short: "Measure what validations that time out cost the others",
 		Long: `Measure issuances on an idle Cairn, and on one with many validations in flight
-that never get an answer: of half of them the web server accepts the connection
-and says nothing, of the others no question about the name is answered.`,
+that never get an answer: of a third of them no question about the name is
+answered, of the others the web server accepts the connection and says nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return blackhole(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -209,8 +209,9 @@ func (b *blackholes) finish(r Round, server string, number int) Round {
 }
 
 // dig makes the holes: it responds to challenges that get no answer, until
-// enough validations are in flight. A name without DNS fails sooner and waits
-// for its next try, so there are twice as many of them.
+// enough validations are in flight. There are half as many again as asked for:
+// a look-up without an answer fails before its round ends, and then waits for
+// the next try.
 func (b *blackholes) dig(ctx context.Context, target Target, gauge inFlight) error {
 	each := (b.holes*3/2+b.accounts-1)/b.accounts + 1
 	ctx, cancel := context.WithTimeoutCause(ctx, holesReady, errors.New("it took too long to get the validations in flight"))
