@@ -96,11 +96,14 @@ func (s *services) newRA(store sa.Store, validation va.Authority, signing ca.Aut
 		TryTimeout:  s.cfg.VA.Timeout + s.hooks.tryTime + tryMargin,
 		Places:      ra.Places{InFlight: s.cfg.VA.MaxInFlight, PerAccount: s.cfg.VA.MaxPerAccount},
 		Limits:      limits,
-		Now:         s.now,
-		Random:      s.random,
-		Logger:      s.log("ra"),
-		Audit:       s.auditBy("ra"),
-		Metrics:     s.metrics,
+
+		RevokeUnasked: s.cfg.CA.RevokeUnasked,
+
+		Now:     s.now,
+		Random:  s.random,
+		Logger:  s.log("ra"),
+		Audit:   s.auditBy("ra"),
+		Metrics: s.metrics,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up registration: %w", err)
