@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -441,10 +442,9 @@ func TestRebinding(t *testing.T) {
 		http.Redirect(w, r, "/again", http.StatusFound) // the same name, looked up anew
 	}))
 	l.SetAddresses("rebinds.test", public)
-	asked := 0
+	var asked atomic.Int32
 	l.SetFailure("rebinds.test", mdns.TypeA, responder.Failure{Answer: func(m *mdns.Msg, _ bool) *mdns.Msg {
-		asked++
-		if asked > 1 {
+		if asked.Add(1) > 1 {
 			for _, rr := range m.Answer {
 				rr.(*mdns.A).A = net.IPv4(169, 254, 169, 254).To4()
 			}
@@ -453,8 +453,8 @@ func TestRebinding(t *testing.T) {
 	}})
 	result := l.validate(t, request(dnsName(t, "rebinds.test"), acme.HTTP01))
 	expect(t, result, acme.Connection, false, "169.254.169.254 is link-local")
-	if !slices.Equal(dialled, []string{public.String()}) || asked != 2 {
-		t.Errorf("dialled %v after %d look-ups", dialled, asked)
+	if !slices.Equal(dialled, []string{public.String()}) || asked.Load() != 2 {
+		t.Errorf("dialled %v after %d look-ups", dialled, asked.Load())
 	}
 }
 

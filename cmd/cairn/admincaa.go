@@ -85,6 +85,9 @@ func (f caaFlags) request(a *admin, name string) (va.CAARequest, error) {
 	if err != nil {
 		return va.CAARequest{}, fmt.Errorf("%q can't be checked: %w", name, err)
 	}
+	if id.IsOnion() {
+		return va.CAARequest{}, fmt.Errorf("%q can't be checked: the CAA records of onion services are not in the DNS; clients send them with the order (RFC 9799)", name)
+	}
 	req := va.CAARequest{Directory: directory, Identifier: id.Base(), Wildcard: id.IsWildcard() || f.wildcard, AccountURL: f.accountURI}
 	offered := challengesOf(a.cfg, directory)
 	switch {

@@ -103,11 +103,12 @@ func TestAdminCAACheck(t *testing.T) {
 func TestAdminCAACheckRefusals(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"":                             "needs one argument, the name to check",
-		"a_b.example":                  "can't be checked",
-		"127.0.0.1":                    "can't be checked",
-		"a.example --method dns-1":     `--method: the directory default does not offer "dns-1"; it offers http-01, dns-01, tls-alpn-01`,
-		"a.example --directory nobody": `there is no directory "nobody"`,
+		"":            "needs one argument, the name to check",
+		"a_b.example": "can't be checked",
+		"127.0.0.1":   "can't be checked",
+		"pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion": "clients send them with the order",
+		"a.example --method dns-1":                                       `--method: the directory default does not offer "dns-1"; it offers http-01, dns-01, tls-alpn-01`,
+		"a.example --directory nobody":                                   `there is no directory "nobody"`,
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), append([]string{"admin", "caa", "check"}, strings.Fields(args)...), &out, &out)
