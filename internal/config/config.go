@@ -83,6 +83,11 @@ type VA struct {
 	AllowPrivateAddresses bool `yaml:"allow_private_addresses"`
 	// Timeout bounds one try of one challenge.
 	Timeout time.Duration `yaml:"timeout"`
+	// MaxInFlight, MaxPerAccount and MaxPerAddress bound the tries that run at
+	// once: in all, for one account, and connected to one address.
+	MaxInFlight   int `yaml:"max_in_flight"`
+	MaxPerAccount int `yaml:"max_per_account"`
+	MaxPerAddress int `yaml:"max_per_address"`
 }
 
 // CA is the settings of signing and revocation.

@@ -25,6 +25,9 @@ func Default() Config {
 			TLSPort:               443,
 			AllowPrivateAddresses: true,
 			Timeout:               10 * time.Second,
+			MaxInFlight:           4096,
+			MaxPerAccount:         256,
+			MaxPerAddress:         256,
 		},
 		CA: CA{
 			CRLShards:     1,

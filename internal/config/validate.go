@@ -211,6 +211,14 @@ func (v validator) va(c *VA) {
 		}
 	}
 	v.span("va.timeout", c.Timeout, 100*time.Millisecond, 5*time.Minute)
+	for _, bound := range []struct {
+		key    string
+		number int
+	}{{"va.max_in_flight", c.MaxInFlight}, {"va.max_per_account", c.MaxPerAccount}, {"va.max_per_address", c.MaxPerAddress}} {
+		if bound.number < 1 || bound.number > 1_000_000 {
+			v.fail(bound.key, "expects a number from 1 to 1000000; found %d", bound.number)
+		}
+	}
 }
 
 // ResolverAddress is the address of a resolver, with port 53 where the

@@ -17,7 +17,7 @@ import (
 // signer's files: when everything else is down, it still answers.
 func TestOCSPReplica(t *testing.T) {
 	t.Parallel()
-	s := harness.Start(t, harness.Options{Wiring: harness.Wiring{Roles: true, Postgres: true}, Replica: true})
+	s := harness.Start(t, harness.Options{Wiring: harness.Wiring{Roles: true, Postgres: true}, ReadReplica: true})
 	c := s.Account(t)
 	kept, lost := s.Issue(t, c, "http-01", harness.NewName("replica")).Certificate, s.Issue(t, c, "http-01", harness.NewName("replica")).Certificate
 	shows := func(cert harness.Certificate, status int) {

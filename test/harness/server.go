@@ -26,9 +26,11 @@ import (
 // Options say which server to start.
 type Options struct {
 	Wiring Wiring
-	// Replica has the role ocsp of several processes on PostgreSQL read from a
+	// ReadReplica has the role ocsp of several processes on PostgreSQL read from a
 	// replica of the store, and from nowhere else.
-	Replica bool
+	ReadReplica bool
+	// Replicas are the roles that two processes run each; for Wiring.Roles.
+	Replicas []string
 	// Configure changes the configuration, which has the keys of
 	// docs/configuration.md, before it is written. With several processes it
 	// is called for each.
@@ -92,7 +94,7 @@ func Start(t testing.TB, o Options) *Server {
 func start(t testing.TB, o Options) (*Server, error) {
 	t.Helper()
 	s := &Server{Options: o, store: storeURL(t, o.Wiring)}
-	if o.Replica {
+	if o.ReadReplica {
 		s.replica = pgtest.Replica(t).Of(t, s.store)
 	}
 	steps := []func() error{s.makeDir, s.startResponder, s.makePlan, s.up}
