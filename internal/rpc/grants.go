@@ -32,7 +32,9 @@ func needs(service, client Role) ([]string, bool) {
 	case RoleRA:
 		return nil, client == RoleWFE
 	case RoleVA:
-		return nil, client == RoleRA || client == RoleVA // a remote perspective's caller
+		return nil, client == RoleRA
+	case RolePerspective:
+		return nil, client == RoleVA
 	case RoleCA:
 		if client == RoleRA {
 			return []string{"Issue"}, true
@@ -62,6 +64,8 @@ func defaultClients(service Role) []string {
 		return []string{RoleWFE.Name()}
 	case RoleVA:
 		return []string{RoleRA.Name()}
+	case RolePerspective:
+		return []string{RoleVA.Name()}
 	case RoleCA:
 		return []string{RoleRA.Name(), RoleWFE.Name()}
 	case RoleSA:
@@ -99,5 +103,5 @@ func Grants(service Role, clients []string) []Grant {
 func roleOf(client string) (Role, bool) {
 	label, _, _ := strings.Cut(strings.ToLower(client), ".")
 	role, _, _ := strings.Cut(label, "-")
-	return Role(role), slices.Contains(Roles(), Role(role))
+	return Role(role), slices.Contains(Roles(), Role(role)) || Role(role) == RolePerspective
 }

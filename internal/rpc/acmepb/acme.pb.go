@@ -816,6 +816,8 @@ type CAAEvidence struct {
 	CheckedAt     *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
 	FoundAt       string                 `protobuf:"bytes,2,opt,name=found_at,json=foundAt,proto3" json:"found_at,omitempty"`
 	Records       []string               `protobuf:"bytes,3,rep,name=records,proto3" json:"records,omitempty"`
+	Perspectives  []*PerspectiveResult   `protobuf:"bytes,20,rep,name=perspectives,proto3" json:"perspectives,omitempty"`
+	Quorum        string                 `protobuf:"bytes,21,opt,name=quorum,proto3" json:"quorum,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -869,6 +871,20 @@ func (x *CAAEvidence) GetRecords() []string {
 		return x.Records
 	}
 	return nil
+}
+
+func (x *CAAEvidence) GetPerspectives() []*PerspectiveResult {
+	if x != nil {
+		return x.Perspectives
+	}
+	return nil
+}
+
+func (x *CAAEvidence) GetQuorum() string {
+	if x != nil {
+		return x.Quorum
+	}
+	return ""
 }
 
 type PerspectiveResult struct {
@@ -1644,12 +1660,14 @@ const file_internal_rpc_acme_proto_rawDesc = "" +
 	"\x03caa\x18\n" +
 	" \x01(\v2\x1a.cairn.acme.v1.CAAEvidenceR\x03caa\x12D\n" +
 	"\fperspectives\x18\x14 \x03(\v2 .cairn.acme.v1.PerspectiveResultR\fperspectives\x12\x16\n" +
-	"\x06quorum\x18\x15 \x01(\tR\x06quorum\"}\n" +
+	"\x06quorum\x18\x15 \x01(\tR\x06quorum\"\xdb\x01\n" +
 	"\vCAAEvidence\x129\n" +
 	"\n" +
 	"checked_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12\x19\n" +
 	"\bfound_at\x18\x02 \x01(\tR\afoundAt\x12\x18\n" +
-	"\arecords\x18\x03 \x03(\tR\arecords\"q\n" +
+	"\arecords\x18\x03 \x03(\tR\arecords\x12D\n" +
+	"\fperspectives\x18\x14 \x03(\v2 .cairn.acme.v1.PerspectiveResultR\fperspectives\x12\x16\n" +
+	"\x06quorum\x18\x15 \x01(\tR\x06quorum\"q\n" +
 	"\x11PerspectiveResult\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x120\n" +
@@ -1783,25 +1801,26 @@ var file_internal_rpc_acme_proto_depIdxs = []int32{
 	8,  // 24: cairn.acme.v1.Evidence.caa:type_name -> cairn.acme.v1.CAAEvidence
 	9,  // 25: cairn.acme.v1.Evidence.perspectives:type_name -> cairn.acme.v1.PerspectiveResult
 	18, // 26: cairn.acme.v1.CAAEvidence.checked_at:type_name -> google.protobuf.Timestamp
-	14, // 27: cairn.acme.v1.PerspectiveResult.problem:type_name -> cairn.acme.v1.Problem
-	11, // 28: cairn.acme.v1.Issuer.chains:type_name -> cairn.acme.v1.Chain
-	18, // 29: cairn.acme.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	18, // 30: cairn.acme.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	18, // 31: cairn.acme.v1.Certificate.recorded_at:type_name -> google.protobuf.Timestamp
-	13, // 32: cairn.acme.v1.Certificate.revocation:type_name -> cairn.acme.v1.Revocation
-	18, // 33: cairn.acme.v1.Revocation.at:type_name -> google.protobuf.Timestamp
-	18, // 34: cairn.acme.v1.Revocation.not_after:type_name -> google.protobuf.Timestamp
-	0,  // 35: cairn.acme.v1.Problem.identifier:type_name -> cairn.acme.v1.Identifier
-	14, // 36: cairn.acme.v1.Problem.subproblems:type_name -> cairn.acme.v1.Problem
-	19, // 37: cairn.acme.v1.Problem.retry_after:type_name -> google.protobuf.Duration
-	14, // 38: cairn.acme.v1.Error.problem:type_name -> cairn.acme.v1.Problem
-	16, // 39: cairn.acme.v1.Error.key_in_use:type_name -> cairn.acme.v1.KeyInUse
-	17, // 40: cairn.acme.v1.Error.replaced:type_name -> cairn.acme.v1.Replaced
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	9,  // 27: cairn.acme.v1.CAAEvidence.perspectives:type_name -> cairn.acme.v1.PerspectiveResult
+	14, // 28: cairn.acme.v1.PerspectiveResult.problem:type_name -> cairn.acme.v1.Problem
+	11, // 29: cairn.acme.v1.Issuer.chains:type_name -> cairn.acme.v1.Chain
+	18, // 30: cairn.acme.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	18, // 31: cairn.acme.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	18, // 32: cairn.acme.v1.Certificate.recorded_at:type_name -> google.protobuf.Timestamp
+	13, // 33: cairn.acme.v1.Certificate.revocation:type_name -> cairn.acme.v1.Revocation
+	18, // 34: cairn.acme.v1.Revocation.at:type_name -> google.protobuf.Timestamp
+	18, // 35: cairn.acme.v1.Revocation.not_after:type_name -> google.protobuf.Timestamp
+	0,  // 36: cairn.acme.v1.Problem.identifier:type_name -> cairn.acme.v1.Identifier
+	14, // 37: cairn.acme.v1.Problem.subproblems:type_name -> cairn.acme.v1.Problem
+	19, // 38: cairn.acme.v1.Problem.retry_after:type_name -> google.protobuf.Duration
+	14, // 39: cairn.acme.v1.Error.problem:type_name -> cairn.acme.v1.Problem
+	16, // 40: cairn.acme.v1.Error.key_in_use:type_name -> cairn.acme.v1.KeyInUse
+	17, // 41: cairn.acme.v1.Error.replaced:type_name -> cairn.acme.v1.Replaced
+	42, // [42:42] is the sub-list for method output_type
+	42, // [42:42] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_acme_proto_init() }
