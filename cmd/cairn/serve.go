@@ -163,6 +163,9 @@ func (n *instance) wireServe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if validation, err = n.corroborated(validation); err != nil {
+		return err
+	}
 	registration, err := n.newRA(stored, validation, signing)
 	if err != nil {
 		return err

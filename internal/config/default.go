@@ -16,7 +16,7 @@ func Default() Config {
 			Challenges:     []string{"http-01", "dns-01", "tls-alpn-01"},
 			Authorizations: Authorizations{Lifetime: 30 * day},
 			Orders:         Orders{Lifetime: 7 * day},
-			Validation:     Validation{Retries: 3, RetryWait: 5 * time.Second},
+			Validation:     Validation{Retries: 3, RetryWait: 5 * time.Second, Perspectives: PerspectivePolicy{Mode: "off", Regions: 2}},
 			Policy:         Policy{Wildcards: true},
 			AutoRenewal:    AutoRenewal{MinLifetime: day, MaxDuration: 365 * day},
 		},
@@ -25,6 +25,7 @@ func Default() Config {
 			TLSPort:               443,
 			AllowPrivateAddresses: true,
 			Timeout:               10 * time.Second,
+			PerspectiveWait:       time.Second,
 		},
 		CA: CA{
 			CRLShards:    1,

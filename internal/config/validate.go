@@ -198,6 +198,7 @@ func (v validator) va(c *VA) {
 		}
 	}
 	v.span("va.timeout", c.Timeout, 100*time.Millisecond, 5*time.Minute)
+	v.perspectives(c)
 }
 
 // ResolverAddress is the address of a resolver, with port 53 where the
@@ -226,6 +227,7 @@ func (v validator) rpc(r *RPC) {
 	}{
 		{"ra", r.Services.RA, r.Clients.RA}, {"va", r.Services.VA, r.Clients.VA},
 		{"ca", r.Services.CA, r.Clients.CA}, {"sa", r.Services.SA, r.Clients.SA},
+		{"perspective", nil, r.Clients.Perspective},
 	} {
 		key := "rpc.services." + service.name
 		v.unique(key, service.addresses)
