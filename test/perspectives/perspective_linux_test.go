@@ -298,7 +298,7 @@ func (l *lab) audit(t *testing.T, message, identifier string) []auditRecord {
 		if err := json.Unmarshal(line, &r); err != nil {
 			t.Fatalf("%v in %s", err, line)
 		}
-		if r.Msg == message && r.Identifier == identifier {
+		if r.Msg == message && strings.HasSuffix(r.Identifier, identifier) {
 			found = append(found, r)
 		}
 	}
