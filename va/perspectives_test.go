@@ -282,23 +282,25 @@ func TestLateAnswers(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
+		policy PerspectivePolicy
 		places []*place
 		took   time.Duration
 		quorum string
 		valid  bool
 	}{
-		{"all are quick", []*place{{}, {}, {}, {}}, time.Second, "4/4", true},
-		{"a slow one, with the quorum reached", []*place{{}, {}, {}, {after: 1500 * time.Millisecond}}, 1500 * time.Millisecond, "4/4", true},
-		{"a slower one counts as a failure", []*place{{}, {}, {}, {after: 5 * time.Second}}, 2 * time.Second, "3/4", true},
-		{"one that never answers", []*place{{}, {}, {}, {hang: true}}, 2 * time.Second, "3/4", true},
-		{"two slow ones: the first of them decides", []*place{{}, {}, {after: 5 * time.Second}, {hang: true}}, 6 * time.Second, "3/4", true},
-		{"two that never answer", []*place{{}, {}, {hang: true}, {hang: true}}, 10 * time.Second, "2/4", false},
-		{"the quorum is lost already", []*place{hijacked(), hijacked(), {}, {hang: true}}, 2 * time.Second, "1/4", false},
+		{"all are quick", required, []*place{{}, {}, {}, {}}, time.Second, "4/4", true},
+		{"a slow one, with the quorum reached", required, []*place{{}, {}, {}, {after: 1500 * time.Millisecond}}, 1500 * time.Millisecond, "4/4", true},
+		{"a slower one counts as a failure", required, []*place{{}, {}, {}, {after: 5 * time.Second}}, 2 * time.Second, "3/4", true},
+		{"one that never answers", required, []*place{{}, {}, {}, {hang: true}}, 2 * time.Second, "3/4", true},
+		{"two slow ones: the first of them decides", required, []*place{{}, {}, {after: 5 * time.Second}, {hang: true}}, 6 * time.Second, "3/4", true},
+		{"two that never answer", required, []*place{{}, {}, {hang: true}, {hang: true}}, 10 * time.Second, "2/4", false},
+		{"in shadow mode nothing depends on them", PerspectivePolicy{Mode: PerspectivesShadow}, []*place{{}, {}, {hang: true}, {hang: true}}, 2 * time.Second, "2/4", true},
+		{"the quorum is lost already", required, []*place{hijacked(), hijacked(), {}, {hang: true}}, 2 * time.Second, "1/4", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, required, test.places, func(c *CorroborationConfig) { c.Wait = time.Second })
+				w := newWorld(t, test.policy, test.places, func(c *CorroborationConfig) { c.Wait = time.Second })
 				w.local.after = time.Second
 				start := time.Now()
 				result := w.try(t)

@@ -39,8 +39,9 @@ func needs(service, client Role) ([]string, bool) {
 		if client == RoleRA {
 			return []string{"Issue"}, true
 		}
-		// Any role may serve HTTPS with a certificate of the CA's.
-		return []string{"ServiceCertificate"}, true
+		// Any role may serve HTTPS with a certificate of the CA's. Perspectives
+		// are elsewhere, and call nobody.
+		return []string{"ServiceCertificate"}, client != RolePerspective
 	case RoleSA:
 		switch client {
 		case RoleWFE:
