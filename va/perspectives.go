@@ -8,7 +8,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -258,13 +257,7 @@ func corroborable(id acme.Identifier, method acme.ChallengeType) bool {
 	if method == acme.OnionCSR01 || method == acme.DeviceAttest01 {
 		return false
 	}
-	switch id.Type() {
-	case acme.IdentifierDNS:
-		return !strings.HasSuffix(id.Value(), ".onion")
-	case acme.IdentifierIP:
-		return true
-	}
-	return false
+	return id.Type() == acme.IdentifierIP || id.Type() == acme.IdentifierDNS && !id.IsOnion()
 }
 
 // audit writes down what a poll came to.

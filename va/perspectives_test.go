@@ -375,7 +375,8 @@ func TestNotCorroborated(t *testing.T) {
 	}{
 		{"a name", required, name, acme.DNS01, 1, 1},
 		{"an address: it has no CAA records", required, ip, acme.HTTP01, 1, 0},
-		{"an onion name", required, name, acme.OnionCSR01, 0, 0},
+		{"an onion name", required, id(acme.IdentifierDNS, "pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion"), acme.HTTP01, 0, 0},
+		{"an onion name's own challenge", required, name, acme.OnionCSR01, 0, 0},
 		{"a device", required, name, acme.DeviceAttest01, 0, 0},
 		{"off", PerspectivePolicy{Mode: PerspectivesOff}, name, acme.DNS01, 0, 0},
 	} {
