@@ -219,6 +219,7 @@ func (v validator) va(c *VA) {
 			v.fail(bound.key, "expects a number from 1 to 1000000; found %d", bound.number)
 		}
 	}
+	v.perspectives(c)
 }
 
 // ResolverAddress is the address of a resolver, with port 53 where the
@@ -247,6 +248,7 @@ func (v validator) rpc(r *RPC) {
 	}{
 		{"ra", r.Services.RA, r.Clients.RA}, {"va", r.Services.VA, r.Clients.VA},
 		{"ca", r.Services.CA, r.Clients.CA}, {"sa", r.Services.SA, r.Clients.SA},
+		{"perspective", nil, r.Clients.Perspective},
 	} {
 		key := "rpc.services." + service.name
 		v.unique(key, service.addresses)
