@@ -29,6 +29,10 @@ type template struct {
 	// crl is the URL of a shard's CRL; nil: no CRL distribution point.
 	crl   func(shard int) string
 	extra []byte
+	// profile and templates make the extensions that differ from certificate
+	// to certificate.
+	profile   string
+	templates []ExtensionTemplate
 }
 
 // leaf is what differs from certificate to certificate.
@@ -45,21 +49,34 @@ type leaf struct {
 var emptyName = []byte{0x30, 0x00}
 
 func newTemplate(iss *issuer, p *Profile, urls urls) (*template, error) {
-	t := &template{issuer: iss}
+	t := &template{issuer: iss, profile: p.Name, templates: p.ExtensionTemplates}
+	usage := p.KeyUsage
+	if usage == 0 {
+		usage = x509.KeyUsageDigitalSignature
+	}
 	var err error
-	if t.usage, err = keyUsage(x509.KeyUsageDigitalSignature); err != nil {
+	// Keys that are not RSA's encipher nothing (RFC 8813 §3, RFC 9295 §3).
+	if t.usage, err = keyUsage(usage &^ (x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment)); err != nil {
 		return nil, err
 	}
-	t.usageRSA = t.usage
 	if p.KeyEncipherment {
-		if t.usageRSA, err = keyUsage(x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment); err != nil {
-			return nil, err
-		}
+		usage |= x509.KeyUsageKeyEncipherment
+	}
+	// RSA keys agree on nothing (RFC 3279 §2.3.1).
+	if t.usageRSA, err = keyUsage(usage &^ x509.KeyUsageKeyAgreement); err != nil {
+		return nil, err
 	}
 	b := cryptobyte.NewBuilder(nil)
 	usages := make([]asn1.ObjectIdentifier, 0, len(p.ExtendedKeyUsages))
 	for _, u := range p.ExtendedKeyUsages {
 		oid, err := usageOID(u)
+		if err != nil {
+			return nil, err
+		}
+		usages = append(usages, oid)
+	}
+	for _, o := range p.FurtherExtendedKeyUsages {
+		oid, err := parseOID(o)
 		if err != nil {
 			return nil, err
 		}
@@ -146,6 +163,14 @@ func (t *template) build(l leaf) ([]byte, error) {
 	if _, ok := l.public.(*rsa.PublicKey); ok {
 		usage = t.usageRSA
 	}
+	var own []byte
+	for _, e := range t.templates {
+		extension, err := e.encode(t.profile, l.identifiers)
+		if err != nil {
+			return nil, fmt.Errorf("encoding a certificate: %w", err)
+		}
+		own = append(own, extension...)
+	}
 	b := cryptobyte.NewBuilder(make([]byte, 0, 1024))
 	b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddASN1(cryptobyte_asn1.Tag(0).Constructed().ContextSpecific(), func(b *cryptobyte.Builder) {
@@ -173,6 +198,7 @@ func (t *template) build(l leaf) ([]byte, error) {
 					addCRLDistributionPoint(b, t.crl(l.crlShard))
 				}
 				b.AddBytes(t.extra)
+				b.AddBytes(own)
 			})
 		})
 	})

@@ -38,10 +38,20 @@ type Profile struct {
 	MaxNames int
 	// CommonName says what the subject holds.
 	CommonName CommonName
+	// Subject is what every subject holds besides: its attributes other than
+	// the common name. The Baseline Requirements allow none in certificates of
+	// validated domains (§7.1.2.7.2).
+	Subject pkix.Name
+	// NameConstraints bound the names that are certified.
+	NameConstraints NameConstraints
 
 	// ExtendedKeyUsages has at least one. serverAuth makes the certificate one
 	// that the Baseline Requirements speak of.
 	ExtendedKeyUsages []x509.ExtKeyUsage
+	// FurtherExtendedKeyUsages are others, by their object identifiers.
+	FurtherExtendedKeyUsages []string
+	// KeyUsage is the key usage; 0: digitalSignature.
+	KeyUsage x509.KeyUsage
 	// KeyEncipherment is set in the key usage of RSA certificates, beside
 	// digitalSignature: for TLS 1.2 servers with RSA key exchange.
 	KeyEncipherment bool
@@ -52,6 +62,8 @@ type Profile struct {
 	MustStaple bool
 	// Extensions are added as they stand, after the others.
 	Extensions []pkix.Extension
+	// ExtensionTemplates are added after them.
+	ExtensionTemplates []ExtensionTemplate
 
 	// NoIssuerURL, NoOCSP and NoCRL leave out the pointers to the issuer's
 	// certificate, the OCSP responder and the CRL.
@@ -189,7 +201,7 @@ func (p *Profile) Validate() error {
 		return fail("it certifies no type of identifier")
 	case p.MaxNames < 0:
 		return fail("a negative maximum of names")
-	case len(p.ExtendedKeyUsages) == 0:
+	case len(p.ExtendedKeyUsages) == 0 && len(p.FurtherExtendedKeyUsages) == 0:
 		return fail("it has no extended key usage")
 	}
 	for _, k := range p.Keys {
@@ -214,6 +226,31 @@ func (p *Profile) Validate() error {
 			return fail("policy %q is no object identifier", o)
 		}
 	}
+	if p.Subject.CommonName != "" || len(p.Subject.ExtraNames) > 0 {
+		return fail("the subject's common name is chosen for each certificate")
+	}
+	if p.KeyUsage&^subscriberKeyUsages != 0 {
+		return fail("certificates for subscribers sign neither certificates nor CRLs")
+	}
+	for _, o := range p.FurtherExtendedKeyUsages {
+		switch _, err := parseOID(o); {
+		case err != nil:
+			return fail("extended key usage %q is no object identifier", o)
+		case o == "1.3.6.1.5.5.7.3.9" || o == "2.5.29.37.0":
+			return fail("certificates for subscribers can have neither OCSPSigning nor anyExtendedKeyUsage")
+		}
+	}
+	if _, err := p.NameConstraints.parse(); err != nil {
+		return fail("%w", err)
+	}
+	for i, e := range p.ExtensionTemplates {
+		if err := e.validate(); err != nil {
+			return fail("%w", err)
+		}
+		if slices.ContainsFunc(p.ExtensionTemplates[:i], func(other ExtensionTemplate) bool { return other.OID == e.OID }) {
+			return fail("the extension %s stands there twice", e.OID)
+		}
+	}
 	if slices.Contains(p.ExtendedKeyUsages, x509.ExtKeyUsageOCSPSigning) || slices.Contains(p.ExtendedKeyUsages, x509.ExtKeyUsageAny) {
 		return fail("certificates for subscribers can have neither OCSPSigning nor anyExtendedKeyUsage")
 	}
@@ -224,6 +261,10 @@ func (p *Profile) Validate() error {
 	}
 	return p.Lint.validate()
 }
+
+// subscriberKeyUsages are those that a certificate of a subscriber can have.
+const subscriberKeyUsages = x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment | x509.KeyUsageKeyEncipherment |
+	x509.KeyUsageDataEncipherment | x509.KeyUsageKeyAgreement
 
 // builtExtensions are those that the builder makes.
 var builtExtensions = map[string]bool{
