@@ -224,6 +224,16 @@ func (iss *issuer) lease() time.Duration {
 	return leaseFor
 }
 
+// leaseOnRecord is how long a certificate that is being recorded is this
+// process's to sign: not at all while its key is away. Whoever has the key back
+// first takes it up then.
+func (iss *issuer) leaseOnRecord() time.Duration {
+	if iss.available() != nil {
+		return 0
+	}
+	return iss.lease()
+}
+
 // lease is for work whose issuers are not known yet.
 func (c *CA) lease() time.Duration {
 	longest := leaseFor

@@ -38,6 +38,11 @@ func (c *CA) Issue(ctx context.Context, req Request) (Issued, error) {
 	if err != nil {
 		return issued, nil // not to happen: its template is of an issuer at hand
 	}
+	if err := iss.available(); err != nil {
+		c.Logger.LogAttrs(ctx, slog.LevelWarn, "a certificate was recorded and is signed once its key can be used",
+			slog.String("serial", cert.Serial.String()), slog.Any("error", err))
+		return issued, nil
+	}
 	if !iss.slow && req.Wait > 0 {
 		issued.Signed = c.finish(ctx, iss, cert)
 		return issued, nil
@@ -220,7 +225,7 @@ func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate, req Requ
 	if err != nil {
 		return err
 	}
-	issuance := sa.Issuance{Certificate: cert, Owner: c.owner, LeaseUntil: c.Now().Add(iss.lease())}
+	issuance := sa.Issuance{Certificate: cert, Owner: c.owner, LeaseUntil: c.Now().Add(iss.leaseOnRecord())}
 	record := c.Store.RecordIssuance
 	if a := req.AutoRenewal; a != nil {
 		issuance.NextRenewal = a.Next

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/cairn-ca/cairn/internal/acme"
@@ -14,6 +15,9 @@ import (
 // resume signs what another process, or this one before a failure, recorded
 // and did not sign, and gives up what must not be signed any more.
 func (c *CA) resume(ctx context.Context) error {
+	if !c.available() {
+		return nil // to claim what can't be signed would keep it from others
+	}
 	lease := c.lease()
 	until := c.Now().Add(lease)
 	claimed, err := c.Store.ClaimIssuances(ctx, sa.Claim{Owner: c.owner, LeaseUntil: until, Limit: claimLimit})
@@ -48,7 +52,15 @@ func (c *CA) resumeOne(ctx context.Context, cert acme.Certificate) error {
 			slog.String("serial", cert.Serial.String()), slog.Any("error", err))
 		return nil
 	}
+	if err := iss.available(); err != nil {
+		return fmt.Errorf("certificate %s is not signed yet: %w", cert.Serial, err)
+	}
 	return c.sign(ctx, iss, cert)
+}
+
+// available tells whether the key of any issuer can be used.
+func (c *CA) available() bool {
+	return slices.ContainsFunc(c.issuers, func(iss *issuer) bool { return iss.available() == nil })
 }
 
 // tooLate tells why a recorded certificate must not be signed any more; empty:

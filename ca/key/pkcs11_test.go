@@ -526,11 +526,12 @@ func TestGeneratePKCS11(t *testing.T) {
 	pin := hsmtest.PINFile(t, token.PIN)
 	o := opener(t, nil)
 	for _, test := range []struct {
-		t  Type
-		id string
-	}{{P256, ""}, {P384, "%0a"}, {P521, ""}, {RSA, ""}} {
-		uri := *specOf(t, token.URI("made-"+string(test.t), test.id, pin)).PKCS11
-		k, err := o.GeneratePKCS11(t.Context(), uri, test.t)
+		t    Type
+		id   string
+		bits int
+	}{{P256, "", 0}, {P384, "%0a", 0}, {P521, "", 0}, {RSA, "", 0}, {RSA, "%0b", 2048}} {
+		uri := *specOf(t, token.URI(fmt.Sprintf("made-%s-%d", test.t, test.bits), test.id, pin)).PKCS11
+		k, err := o.GeneratePKCS11(t.Context(), uri, test.t, test.bits)
 		if err != nil {
 			t.Errorf("%s: %v", test.t, err)
 			continue
@@ -546,11 +547,11 @@ func TestGeneratePKCS11(t *testing.T) {
 		if !Equal(again.Public(), k.Public()) {
 			t.Errorf("%s: another key is opened", test.t)
 		}
-		if _, err := o.GeneratePKCS11(t.Context(), uri, test.t); !errors.Is(err, ErrExists) {
+		if _, err := o.GeneratePKCS11(t.Context(), uri, test.t, test.bits); !errors.Is(err, ErrExists) {
 			t.Errorf("%s again: %v", test.t, err)
 		}
 	}
-	if _, err := o.GeneratePKCS11(t.Context(), *specOf(t, token.URI("ed", "", pin)).PKCS11, Ed25519); err == nil {
+	if _, err := o.GeneratePKCS11(t.Context(), *specOf(t, token.URI("ed", "", pin)).PKCS11, Ed25519, 0); err == nil {
 		t.Error("an Ed25519 key was made")
 	}
 	// As another tool sees them.
@@ -575,7 +576,7 @@ func TestGeneratePKCS11(t *testing.T) {
 			}
 		}
 	}
-	if private != 4 {
+	if private != 5 {
 		t.Errorf("%d private keys:\n%s", private, token.List(t))
 	}
 }

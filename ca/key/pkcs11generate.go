@@ -15,11 +15,12 @@ import (
 // GeneratePKCS11 makes a key pair on a token and opens it. The private key can
 // only sign: it never leaves the token, and neither decrypts nor derives. uri
 // names the key that is to be; without an id it gets one at random. A key of
-// the same name is an error that wraps ErrExists.
-func (o *Opener) GeneratePKCS11(ctx context.Context, uri PKCS11URI, t Type) (Key, error) {
+// the same name is an error that wraps ErrExists. bits is the size of an RSA
+// key; 0: the usual one.
+func (o *Opener) GeneratePKCS11(ctx context.Context, uri PKCS11URI, t Type, bits int) (Key, error) {
 	k := &pkcs11Key{uri: uri}
 	err := o.withToken(ctx, uri, func(token *pkcs11Token, hsm *crypto11.Context) error {
-		if err := o.generate(hsm, uri, t); err != nil {
+		if err := o.generate(hsm, uri, t, bits); err != nil {
 			return err
 		}
 		return k.attach(token, hsm)
@@ -30,7 +31,10 @@ func (o *Opener) GeneratePKCS11(ctx context.Context, uri PKCS11URI, t Type) (Key
 	return k, nil
 }
 
-func (o *Opener) generate(hsm *crypto11.Context, uri PKCS11URI, t Type) error {
+func (o *Opener) generate(hsm *crypto11.Context, uri PKCS11URI, t Type, bits int) error {
+	if bits == 0 {
+		bits = rsaBits
+	}
 	// One half of a pair is in the way too.
 	found, err := hsm.FindPrivateKeys(uri.ID, []byte(uri.Object))
 	if err != nil {
@@ -53,7 +57,7 @@ func (o *Opener) generate(hsm *crypto11.Context, uri PKCS11URI, t Type) error {
 	var signer crypto11.Signer
 	switch t {
 	case RSA:
-		signer, err = hsm.GenerateRSAKeyPairWithAttributes(public, private, rsaBits)
+		signer, err = hsm.GenerateRSAKeyPairWithAttributes(public, private, bits)
 	case P256:
 		signer, err = hsm.GenerateECDSAKeyPairWithAttributes(public, private, elliptic.P256())
 	case P384:

@@ -15,7 +15,7 @@ func (o *Opener) openPKCS11(_ context.Context, uri PKCS11URI) (Key, error) {
 }
 
 // GeneratePKCS11 makes a key pair on a token; not in this build.
-func (o *Opener) GeneratePKCS11(_ context.Context, uri PKCS11URI, _ Type) (Key, error) {
+func (o *Opener) GeneratePKCS11(_ context.Context, uri PKCS11URI, _ Type, _ int) (Key, error) {
 	return nil, fmt.Errorf("making the key %s on the token %s: %w", uri.keyName(), uri.tokenName(), ErrNoPKCS11)
 }
 

@@ -20,7 +20,7 @@ func TestNoPKCS11(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, opening := o.Open(t.Context(), spec)
-	_, making := o.GeneratePKCS11(t.Context(), *spec.PKCS11, P256)
+	_, making := o.GeneratePKCS11(t.Context(), *spec.PKCS11, P256, 0)
 	for _, err := range []error{opening, making} {
 		if !errors.Is(err, ErrNoPKCS11) || !strings.Contains(err.Error(), "build with CGO_ENABLED=1") {
 			t.Errorf("%v", err)

@@ -31,6 +31,7 @@ func Default() Config {
 			CRLLifetime:  7 * day,
 			CRLDelay:     5 * time.Second,
 			OCSPLifetime: 4 * day,
+			PKCS11:       PKCS11{Sessions: 8, Timeout: 10 * time.Second},
 		},
 		RateLimits:      RateLimits{Enabled: true},
 		AnswerWait:      time.Second,
