@@ -54,6 +54,7 @@ type CA struct {
 	metrics   metrics
 	owner     string
 	work      sync.WaitGroup
+	waiting   waiting
 
 	mu      sync.Mutex
 	signers map[acme.IssuerID]OCSPSigner

@@ -18,25 +18,26 @@ func (c *CA) resume(ctx context.Context) error {
 	if !c.available() {
 		return nil // to claim what can't be signed would keep it from others
 	}
+	waited := c.signWaiting(ctx)
 	lease := c.lease()
 	until := c.Now().Add(lease)
 	claimed, err := c.Store.ClaimIssuances(ctx, sa.Claim{Owner: c.owner, LeaseUntil: until, Limit: claimLimit})
 	if err != nil {
-		return err
+		return errors.Join(waited, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, lease)
 	defer cancel()
-	var failures []error
+	failures := []error{waited}
 	for _, cert := range claimed {
 		if !c.Now().Before(until) {
 			break // the rest is anybody's again
 		}
-		failures = append(failures, c.resumeOne(ctx, cert))
+		failures = append(failures, c.resumeOne(ctx, cert, until))
 	}
 	return errors.Join(failures...)
 }
 
-func (c *CA) resumeOne(ctx context.Context, cert acme.Certificate) error {
+func (c *CA) resumeOne(ctx context.Context, cert acme.Certificate, until time.Time) error {
 	why, err := c.tooLate(ctx, cert)
 	if err != nil {
 		return err
@@ -52,10 +53,7 @@ func (c *CA) resumeOne(ctx context.Context, cert acme.Certificate) error {
 			slog.String("serial", cert.Serial.String()), slog.Any("error", err))
 		return nil
 	}
-	if err := iss.available(); err != nil {
-		return fmt.Errorf("certificate %s is not signed yet: %w", cert.Serial, err)
-	}
-	return c.sign(ctx, iss, cert)
+	return c.signLeased(ctx, leased{iss, cert, until})
 }
 
 // available tells whether the key of any issuer can be used.

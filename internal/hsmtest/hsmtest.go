@@ -180,3 +180,19 @@ func (token *Token) URI(object, id, pinFile string) string {
 	}
 	return s + "?module-path=" + token.hsm.Module + "&pin-source=file:" + pinFile
 }
+
+// Module is the path of the PKCS#11 library.
+func (token *Token) Module() string { return token.hsm.Module }
+
+// PublicKey is the public key of an id as the token has it: a
+// SubjectPublicKeyInfo in DER.
+func (token *Token) PublicKey(t testing.TB, id string) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "public.der")
+	token.tool(t, "--read-object", "--type", "pubkey", "--id", id, "--output-file", path)
+	der, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
