@@ -51,7 +51,7 @@ func parsePKCS11URI(s string) (PKCS11URI, error) {
 	case len(s) > maxPKCS11URI:
 		return PKCS11URI{}, fmt.Errorf("has more than %d bytes", maxPKCS11URI)
 	case !IsPKCS11URI(s):
-		return PKCS11URI{}, errors.New("does not begin with pkcs11:")
+		return PKCS11URI{}, errors.New("does not begin with \"pkcs11:\"")
 	}
 	u := PKCS11URI{Slot: -1}
 	path, query, _ := strings.Cut(s[len(pkcs11Scheme):], "?")

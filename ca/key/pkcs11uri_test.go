@@ -30,7 +30,7 @@ func TestParsePKCS11URI(t *testing.T) {
 		{uri: "pkcs11:slot-id=0;object=k?pin-source=env:PIN&module-path=/m.so", want: with(func(u *PKCS11URI) { u.Slot, u.Object, u.PINEnv = 0, "k", "PIN" })},
 		{uri: "pkcs11:slot-id=7;object=k?pin-source=/pin&module-path=/m.so", want: with(func(u *PKCS11URI) { u.Slot, u.Object, u.PINFile = 7, "k", "/pin" })},
 
-		{uri: "file:/x", err: "does not begin with pkcs11:"},
+		{uri: "file:/x", err: "does not begin with"},
 		{uri: "pkcs11:", err: "exactly one of token"},
 		{uri: "pkcs11:token=a;serial=b;object=k?module-path=/m.so", err: "exactly one of token"},
 		{uri: "pkcs11:token=a?module-path=/m.so", err: "must name the key"},
