@@ -15,6 +15,7 @@ import (
 	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
 	"github.com/cairn-ca/cairn/internal/hsmtest"
+	"github.com/cairn-ca/cairn/sa"
 )
 
 // tokenFixture is an authority whose issuer's key is on a token. The test can't
@@ -119,6 +120,10 @@ func TestTokenAway(t *testing.T) {
 	second, issued := issue("second.example")
 	if issued.Signed || status(second) != acme.OrderProcessing {
 		t.Fatalf("signed %v, order %s", issued.Signed, status(second))
+	}
+	claimed, err := f.store.ClaimIssuances(t.Context(), sa.Claim{Owner: "another process", LeaseUntil: f.Now(), Limit: 10})
+	if err != nil || len(claimed) != 1 || claimed[0].Serial != issued.Serial {
+		t.Fatalf("another process can sign %d certificates, %v", len(claimed), err)
 	}
 	if err := f.resume(t.Context()); err != nil || status(second) != acme.OrderProcessing {
 		t.Fatalf("order %s, %v", status(second), err)
