@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"strings"
@@ -152,4 +154,34 @@ func TestTokenAway(t *testing.T) {
 func (f fixture) issueOwnOnce(t *testing.T) ([][]byte, error) {
 	t.Helper()
 	return f.ServiceCertificate(t.Context(), csrFor(t, newKey(t), "", f.ServiceNames))
+}
+
+// A certificate that waits for its key is not signed when its own key is
+// blocked meanwhile.
+func TestTokenAwayAndBlocked(t *testing.T) {
+	var audit bytes.Buffer
+	f, token, k := tokenFixture(t, &audit)
+	ids := names(t, "blocked.example")
+	order := f.ready(t, ids)
+	csr := csrFor(t, newKey(t), "", ids)
+	token.Remove(t)
+	issued, err := f.Issue(t.Context(), f.request(order, csr))
+	if err != nil || issued.Signed || len(f.waiting.work) != 1 {
+		t.Fatalf("signed %v, %d wait, %v", issued.Signed, len(f.waiting.work), err)
+	}
+	parsed, err := x509.ParseCertificateRequest(csr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.store.BlockKey(t.Context(), sa.BlockedKey{SPKISHA256: sha256.Sum256(parsed.RawSubjectPublicKeyInfo), At: f.Now(), By: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	token.Return(t)
+	await(t, k)
+	if err := f.resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.store.Order(t.Context(), order.ID); err != nil || got.Status != acme.OrderInvalid || len(f.waiting.work) != 0 {
+		t.Errorf("the order is %s, %d wait, %v", got.Status, len(f.waiting.work), err)
+	}
 }

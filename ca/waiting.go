@@ -60,14 +60,15 @@ func (w *waiting) ready(now time.Time) []leased {
 	return ready
 }
 
-// signWaiting signs what was waiting for its key.
+// signWaiting signs what was waiting for its key, unless it must not be signed
+// any more.
 func (c *CA) signWaiting(ctx context.Context) error {
 	var failures []error
 	for _, l := range c.waiting.ready(c.Now()) {
 		if !c.Now().Before(l.until) {
 			continue // the ones before it took long
 		}
-		failures = append(failures, c.signLeased(ctx, l))
+		failures = append(failures, c.resumeOne(ctx, l.certificate, l.until))
 	}
 	return errors.Join(failures...)
 }

@@ -77,6 +77,9 @@ func (v validator) ca(c *CA) {
 	}
 	// A signature must end within the lease on its certificate, a minute.
 	v.span("ca.pkcs11.timeout", c.PKCS11.Timeout, 100*time.Millisecond, 30*time.Second)
+	if c.RevokeUnasked < 0 {
+		v.fail("ca.revoke_unasked", "expects 0 or a number of certificates; found %d", c.RevokeUnasked)
+	}
 	v.unique("ca.alternate_chains", c.AlternateChains)
 	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 		v.profile(name, c.Profiles[name])
