@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -94,7 +95,7 @@ func New(ctx context.Context, cfg Config) (*CA, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !c.Now().Before(iss.certificate.NotAfter) {
+		if !iss.inactive && !c.Now().Before(iss.certificate.NotAfter) {
 			return nil, fmt.Errorf("the certificate of issuer %q expired at %s; make a new intermediate", iss.certificate.Subject, iss.certificate.NotAfter)
 		}
 		c.issuers = append(c.issuers, iss)
@@ -129,14 +130,14 @@ func (c *CA) compile() (map[string]*compiled, error) {
 			return nil, fmt.Errorf("profile %q: %w", name, err)
 		}
 		for _, iss := range c.issuersOf(p) {
-			t, err := newTemplate(iss, &p, urls{c.PublicURL, c.OCSPURL})
+			t, err := newTemplate(iss, &p, c.urlsOf(iss))
 			if err != nil {
 				return nil, err
 			}
 			cp.templates = append(cp.templates, t)
 		}
 		if len(cp.templates) == 0 {
-			return nil, fmt.Errorf("profile %q: none of its issuers is configured", name)
+			return nil, fmt.Errorf("profile %q: none of its issuers is configured and active", name)
 		}
 		all[name] = cp
 	}
@@ -144,18 +145,35 @@ func (c *CA) compile() (map[string]*compiled, error) {
 }
 
 func (c *CA) issuersOf(p Profile) []*issuer {
-	if len(p.Issuers) == 0 {
-		return c.issuers
-	}
 	var may []*issuer
-	for _, id := range p.Issuers {
-		for _, iss := range c.issuers {
-			if iss.id == id {
-				may = append(may, iss)
-			}
+	for _, iss := range c.issuers {
+		if !iss.inactive && (len(p.Issuers) == 0 || slices.Contains(p.Issuers, iss.id)) {
+			may = append(may, iss)
 		}
 	}
+	if len(p.Issuers) > 0 {
+		// In the profile's order.
+		slices.SortStableFunc(may, func(a, b *issuer) int { return slices.Index(p.Issuers, a.id) - slices.Index(p.Issuers, b.id) })
+	}
 	return may
+}
+
+// urlsOf makes the URLs in an issuer's certificates.
+func (c *CA) urlsOf(iss *issuer) urls {
+	if iss.publicURL != "" {
+		return urls{base: iss.publicURL}
+	}
+	return urls{c.PublicURL, c.OCSPURL}
+}
+
+// CRLURL is the URL of a shard's CRL, byte for byte as in certificates.
+func (c *CA) CRLURL(id acme.IssuerID, shard int) string {
+	for _, iss := range c.issuers {
+		if iss.id == id {
+			return c.urlsOf(iss).crl(id, shard)
+		}
+	}
+	return CRLURL(c.PublicURL, id, shard)
 }
 
 // templateFor chooses the issuer: one whose key is of the certificate's kind
@@ -180,6 +198,17 @@ func (c *CA) publishIssuers(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// CheckIssuers tells which of the issuers that sign can't any more.
+func (c *CA) CheckIssuers() error {
+	var errs []error
+	for _, iss := range c.issuers {
+		if !iss.inactive && !c.Now().Before(iss.certificate.NotAfter) {
+			errs = append(errs, fmt.Errorf("the issuing certificate %q expired at %s", iss.certificate.Subject, iss.certificate.NotAfter))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // issuer finds an issuer by its identifier.

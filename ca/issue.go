@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -108,7 +109,11 @@ func (c *CA) prepare(ctx context.Context, req Request) (acme.Certificate, error)
 	if err != nil {
 		return acme.Certificate{}, err
 	}
-	cert, err := c.build(ctx, p, p.templateFor(csr.keyType), leaf{
+	t := p.templateFor(csr.keyType)
+	if problem := t.issuer.constraints.admits(req.Identifiers, "the issuer"); problem != nil {
+		return acme.Certificate{}, problem
+	}
+	cert, err := c.build(ctx, p, t, leaf{
 		notBefore: notBefore, notAfter: notAfter, subject: subject,
 		identifiers: req.Identifiers, public: csr.public, spki: csr.spki,
 	})
@@ -152,10 +157,16 @@ func (p *compiled) subject(csr request, ids []acme.Identifier) ([]byte, error) {
 			}
 		}
 	}
-	if name == "" {
+	subject := p.Subject
+	subject.CommonName = name
+	if len(subject.ToRDNSequence()) == 0 {
 		return nil, nil
 	}
-	return commonNameSubject(name)
+	der, err := asn1.Marshal(subject.ToRDNSequence())
+	if err != nil {
+		return nil, fmt.Errorf("encoding a subject: %w", err)
+	}
+	return der, nil
 }
 
 // build gives a leaf its serial and shard, encodes it, and lints it.

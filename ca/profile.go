@@ -338,7 +338,11 @@ func (p *Profile) admits(ids []acme.Identifier) *acme.Problem {
 			return acme.NewProblem(acme.RejectedIdentifier, "profile %q does not certify identifiers of type %q; order with another profile", p.Name, id.Type())
 		}
 	}
-	return nil
+	constraints, err := p.NameConstraints.parse()
+	if err != nil {
+		return acme.NewProblem(acme.ServerInternal, "the name constraints of profile %q can't be read", p.Name) // not to happen: Validate reads them
+	}
+	return constraints.admits(ids, fmt.Sprintf("profile %q", p.Name))
 }
 
 func mergeProfiles(configured []Profile) (map[string]Profile, error) {

@@ -28,7 +28,7 @@ func (s *settings) load() (*config.Config, error) {
 	if s.data != "" {
 		cfg.Data = s.data
 	}
-	if err := checkIssuerKey(cfg, s.file); err != nil {
+	if err := checkIssuerKeys(cfg, s.file); err != nil {
 		return nil, err
 	}
 	return cfg, checkProfiles(cfg, s.file)

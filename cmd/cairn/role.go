@@ -71,7 +71,7 @@ stdout unless audit.file says otherwise.`,
 			if err != nil {
 				return err
 			}
-			return runRole(cmd.Context(), r, cfg, streams{stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()})
+			return runRole(cmd.Context(), r, cfg, streams{stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), reload: s.load})
 		},
 	}
 	s.register(cmd)

@@ -41,7 +41,7 @@ and serves Pebble's management interface on the admin listener. Like Pebble it
 looks for no CAA records and keeps nothing when it stops.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			out := streams{stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
+			out := streams{stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), reload: s.load}
 			switch {
 			case test && s.data != "":
 				return errors.New("--test-mode keeps nothing; leave --data out")
@@ -176,7 +176,7 @@ func (n *instance) wireServe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	revocation, err := n.newPublic(store, ownSigners{signing})
+	revocation, err := n.newPublic(store, signing)
 	if err != nil {
 		return err
 	}

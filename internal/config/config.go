@@ -108,6 +108,11 @@ type Perspective struct {
 type CA struct {
 	// Profiles is the certificate profiles by name; empty: the built-in ones.
 	Profiles map[string]Profile `yaml:"profiles"`
+	// Issuers are the issuers besides the one in the data folder, by name.
+	Issuers map[string]Issuer `yaml:"issuers"`
+	// DefaultIssuerInactive has the issuer in the data folder sign no more
+	// certificates of subscribers.
+	DefaultIssuerInactive bool `yaml:"default_issuer_inactive"`
 	// CRLShards is the number of CRLs that the certificates of an issuer are
 	// spread over.
 	CRLShards int `yaml:"crl_shards"`
@@ -141,6 +146,19 @@ type PKCS11 struct {
 	Sessions int `yaml:"sessions"`
 	// Timeout bounds one signature.
 	Timeout time.Duration `yaml:"timeout"`
+}
+
+// Issuer is an issuing CA.
+type Issuer struct {
+	// Chain is a PEM file: the issuing certificate and those above it.
+	Chain string `yaml:"chain"`
+	// Key is where its key is: a file, or a PKCS#11 URI.
+	Key string `yaml:"key"`
+	// PublicURL is the base of the URLs in its certificates; empty: that of
+	// the CA.
+	PublicURL string `yaml:"public_url"`
+	// Inactive issuers sign no more certificates of subscribers.
+	Inactive bool `yaml:"inactive"`
 }
 
 // RateLimits is the switch of all rate limits.
