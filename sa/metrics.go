@@ -55,6 +55,7 @@ const (
 	opCancelOrder
 	opClaimRenewals
 	opRecordRenewal
+	opAccountKeys
 	operations
 )
 
@@ -69,12 +70,13 @@ var operationNames = [operations]string{
 	"create_external_key", "external_key", "external_keys", "revoke_external_key",
 	"create_renewal_order", "renewal_order", "renewal_orders",
 	"create_authorization", "cancel_order", "claim_renewals", "record_renewal",
+	"account_keys",
 }
 
 // short tells whether the operation reads few rows by their keys.
 func (op operation) short() bool {
 	switch op {
-	case opOrders, opIssuers, opCRL, opReusableAuthorizations, opRevocations, opExternalKeys, opRenewalOrders:
+	case opOrders, opIssuers, opCRL, opReusableAuthorizations, opRevocations, opExternalKeys, opRenewalOrders, opAccountKeys:
 		return false
 	}
 	return true

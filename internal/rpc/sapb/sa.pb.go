@@ -385,6 +385,146 @@ func (x *AccountByKeyRequest) GetThumbprint() string {
 	return ""
 }
 
+type AccountKeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       []byte                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccountKeysRequest) Reset() {
+	*x = AccountKeysRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccountKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccountKeysRequest) ProtoMessage() {}
+
+func (x *AccountKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccountKeysRequest.ProtoReflect.Descriptor instead.
+func (*AccountKeysRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *AccountKeysRequest) GetAccount() []byte {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+type AccountKeysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []*UsedKey             `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccountKeysResponse) Reset() {
+	*x = AccountKeysResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccountKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccountKeysResponse) ProtoMessage() {}
+
+func (x *AccountKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccountKeysResponse.ProtoReflect.Descriptor instead.
+func (*AccountKeysResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *AccountKeysResponse) GetKeys() []*UsedKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type UsedKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Thumbprint    string                 `protobuf:"bytes,1,opt,name=thumbprint,proto3" json:"thumbprint,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsedKey) Reset() {
+	*x = UsedKey{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsedKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsedKey) ProtoMessage() {}
+
+func (x *UsedKey) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsedKey.ProtoReflect.Descriptor instead.
+func (*UsedKey) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *UsedKey) GetThumbprint() string {
+	if x != nil {
+		return x.Thumbprint
+	}
+	return ""
+}
+
+func (x *UsedKey) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 type OrderRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -394,7 +534,7 @@ type OrderRequest struct {
 
 func (x *OrderRequest) Reset() {
 	*x = OrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[8]
+	mi := &file_internal_rpc_sa_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -406,7 +546,7 @@ func (x *OrderRequest) String() string {
 func (*OrderRequest) ProtoMessage() {}
 
 func (x *OrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[8]
+	mi := &file_internal_rpc_sa_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -419,7 +559,7 @@ func (x *OrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRequest.ProtoReflect.Descriptor instead.
 func (*OrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{8}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *OrderRequest) GetId() []byte {
@@ -440,7 +580,7 @@ type OrdersRequest struct {
 
 func (x *OrdersRequest) Reset() {
 	*x = OrdersRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[9]
+	mi := &file_internal_rpc_sa_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -452,7 +592,7 @@ func (x *OrdersRequest) String() string {
 func (*OrdersRequest) ProtoMessage() {}
 
 func (x *OrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[9]
+	mi := &file_internal_rpc_sa_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -465,7 +605,7 @@ func (x *OrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrdersRequest.ProtoReflect.Descriptor instead.
 func (*OrdersRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{9}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *OrdersRequest) GetAccount() []byte {
@@ -498,7 +638,7 @@ type OrdersResponse struct {
 
 func (x *OrdersResponse) Reset() {
 	*x = OrdersResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[10]
+	mi := &file_internal_rpc_sa_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -510,7 +650,7 @@ func (x *OrdersResponse) String() string {
 func (*OrdersResponse) ProtoMessage() {}
 
 func (x *OrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[10]
+	mi := &file_internal_rpc_sa_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,7 +663,7 @@ func (x *OrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrdersResponse.ProtoReflect.Descriptor instead.
 func (*OrdersResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{10}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *OrdersResponse) GetIds() [][]byte {
@@ -542,7 +682,7 @@ type AuthorizationRequest struct {
 
 func (x *AuthorizationRequest) Reset() {
 	*x = AuthorizationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[11]
+	mi := &file_internal_rpc_sa_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +694,7 @@ func (x *AuthorizationRequest) String() string {
 func (*AuthorizationRequest) ProtoMessage() {}
 
 func (x *AuthorizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[11]
+	mi := &file_internal_rpc_sa_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -567,7 +707,7 @@ func (x *AuthorizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorizationRequest.ProtoReflect.Descriptor instead.
 func (*AuthorizationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{11}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AuthorizationRequest) GetId() []byte {
@@ -586,7 +726,7 @@ type CertificateRequest struct {
 
 func (x *CertificateRequest) Reset() {
 	*x = CertificateRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[12]
+	mi := &file_internal_rpc_sa_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -598,7 +738,7 @@ func (x *CertificateRequest) String() string {
 func (*CertificateRequest) ProtoMessage() {}
 
 func (x *CertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[12]
+	mi := &file_internal_rpc_sa_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -611,7 +751,7 @@ func (x *CertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateRequest.ProtoReflect.Descriptor instead.
 func (*CertificateRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{12}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CertificateRequest) GetSerial() []byte {
@@ -630,7 +770,7 @@ type IssuerRequest struct {
 
 func (x *IssuerRequest) Reset() {
 	*x = IssuerRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[13]
+	mi := &file_internal_rpc_sa_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +782,7 @@ func (x *IssuerRequest) String() string {
 func (*IssuerRequest) ProtoMessage() {}
 
 func (x *IssuerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[13]
+	mi := &file_internal_rpc_sa_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +795,7 @@ func (x *IssuerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssuerRequest.ProtoReflect.Descriptor instead.
 func (*IssuerRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{13}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *IssuerRequest) GetId() []byte {
@@ -674,7 +814,7 @@ type IssuerResponse struct {
 
 func (x *IssuerResponse) Reset() {
 	*x = IssuerResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[14]
+	mi := &file_internal_rpc_sa_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -686,7 +826,7 @@ func (x *IssuerResponse) String() string {
 func (*IssuerResponse) ProtoMessage() {}
 
 func (x *IssuerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[14]
+	mi := &file_internal_rpc_sa_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -699,7 +839,7 @@ func (x *IssuerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssuerResponse.ProtoReflect.Descriptor instead.
 func (*IssuerResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{14}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *IssuerResponse) GetIssuer() *acmepb.Issuer {
@@ -717,7 +857,7 @@ type IssuersRequest struct {
 
 func (x *IssuersRequest) Reset() {
 	*x = IssuersRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[15]
+	mi := &file_internal_rpc_sa_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -729,7 +869,7 @@ func (x *IssuersRequest) String() string {
 func (*IssuersRequest) ProtoMessage() {}
 
 func (x *IssuersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[15]
+	mi := &file_internal_rpc_sa_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -742,7 +882,7 @@ func (x *IssuersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssuersRequest.ProtoReflect.Descriptor instead.
 func (*IssuersRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{15}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{18}
 }
 
 type IssuersResponse struct {
@@ -754,7 +894,7 @@ type IssuersResponse struct {
 
 func (x *IssuersResponse) Reset() {
 	*x = IssuersResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[16]
+	mi := &file_internal_rpc_sa_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -766,7 +906,7 @@ func (x *IssuersResponse) String() string {
 func (*IssuersResponse) ProtoMessage() {}
 
 func (x *IssuersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[16]
+	mi := &file_internal_rpc_sa_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -779,7 +919,7 @@ func (x *IssuersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssuersResponse.ProtoReflect.Descriptor instead.
 func (*IssuersResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{16}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *IssuersResponse) GetIssuers() []*acmepb.Issuer {
@@ -799,7 +939,7 @@ type CRLRequest struct {
 
 func (x *CRLRequest) Reset() {
 	*x = CRLRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[17]
+	mi := &file_internal_rpc_sa_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -811,7 +951,7 @@ func (x *CRLRequest) String() string {
 func (*CRLRequest) ProtoMessage() {}
 
 func (x *CRLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[17]
+	mi := &file_internal_rpc_sa_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -824,7 +964,7 @@ func (x *CRLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CRLRequest.ProtoReflect.Descriptor instead.
 func (*CRLRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{17}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CRLRequest) GetIssuer() []byte {
@@ -850,7 +990,7 @@ type CRLResponse struct {
 
 func (x *CRLResponse) Reset() {
 	*x = CRLResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[18]
+	mi := &file_internal_rpc_sa_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -862,7 +1002,7 @@ func (x *CRLResponse) String() string {
 func (*CRLResponse) ProtoMessage() {}
 
 func (x *CRLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[18]
+	mi := &file_internal_rpc_sa_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -875,7 +1015,7 @@ func (x *CRLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CRLResponse.ProtoReflect.Descriptor instead.
 func (*CRLResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{18}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CRLResponse) GetCrl() *CertificateRevocationList {
@@ -899,7 +1039,7 @@ type CertificateRevocationList struct {
 
 func (x *CertificateRevocationList) Reset() {
 	*x = CertificateRevocationList{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[19]
+	mi := &file_internal_rpc_sa_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -911,7 +1051,7 @@ func (x *CertificateRevocationList) String() string {
 func (*CertificateRevocationList) ProtoMessage() {}
 
 func (x *CertificateRevocationList) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[19]
+	mi := &file_internal_rpc_sa_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -924,7 +1064,7 @@ func (x *CertificateRevocationList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateRevocationList.ProtoReflect.Descriptor instead.
 func (*CertificateRevocationList) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{19}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CertificateRevocationList) GetIssuer() []byte {
@@ -977,7 +1117,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[20]
+	mi := &file_internal_rpc_sa_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1129,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[20]
+	mi := &file_internal_rpc_sa_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1142,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{20}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{23}
 }
 
 type PingResponse struct {
@@ -1013,7 +1153,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[21]
+	mi := &file_internal_rpc_sa_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1165,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[21]
+	mi := &file_internal_rpc_sa_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1178,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{21}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{24}
 }
 
 type CreateAccountRequest struct {
@@ -1050,7 +1190,7 @@ type CreateAccountRequest struct {
 
 func (x *CreateAccountRequest) Reset() {
 	*x = CreateAccountRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[22]
+	mi := &file_internal_rpc_sa_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +1202,7 @@ func (x *CreateAccountRequest) String() string {
 func (*CreateAccountRequest) ProtoMessage() {}
 
 func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[22]
+	mi := &file_internal_rpc_sa_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +1215,7 @@ func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountRequest.ProtoReflect.Descriptor instead.
 func (*CreateAccountRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{22}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CreateAccountRequest) GetAccount() *acmepb.Account {
@@ -1095,7 +1235,7 @@ type CreateAccountResponse struct {
 
 func (x *CreateAccountResponse) Reset() {
 	*x = CreateAccountResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[23]
+	mi := &file_internal_rpc_sa_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1247,7 @@ func (x *CreateAccountResponse) String() string {
 func (*CreateAccountResponse) ProtoMessage() {}
 
 func (x *CreateAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[23]
+	mi := &file_internal_rpc_sa_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1260,7 @@ func (x *CreateAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountResponse.ProtoReflect.Descriptor instead.
 func (*CreateAccountResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{23}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateAccountResponse) GetStored() *acmepb.Account {
@@ -1149,7 +1289,7 @@ type UpdateAccountRequest struct {
 
 func (x *UpdateAccountRequest) Reset() {
 	*x = UpdateAccountRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[24]
+	mi := &file_internal_rpc_sa_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1301,7 @@ func (x *UpdateAccountRequest) String() string {
 func (*UpdateAccountRequest) ProtoMessage() {}
 
 func (x *UpdateAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[24]
+	mi := &file_internal_rpc_sa_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1314,7 @@ func (x *UpdateAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAccountRequest.ProtoReflect.Descriptor instead.
 func (*UpdateAccountRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{24}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *UpdateAccountRequest) GetAccount() []byte {
@@ -1216,7 +1356,7 @@ type ChangeAccountKeyRequest struct {
 
 func (x *ChangeAccountKeyRequest) Reset() {
 	*x = ChangeAccountKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[25]
+	mi := &file_internal_rpc_sa_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1228,7 +1368,7 @@ func (x *ChangeAccountKeyRequest) String() string {
 func (*ChangeAccountKeyRequest) ProtoMessage() {}
 
 func (x *ChangeAccountKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[25]
+	mi := &file_internal_rpc_sa_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1241,7 +1381,7 @@ func (x *ChangeAccountKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeAccountKeyRequest.ProtoReflect.Descriptor instead.
 func (*ChangeAccountKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{25}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ChangeAccountKeyRequest) GetAccount() []byte {
@@ -1275,7 +1415,7 @@ type CreateOrderRequest struct {
 
 func (x *CreateOrderRequest) Reset() {
 	*x = CreateOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[26]
+	mi := &file_internal_rpc_sa_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1427,7 @@ func (x *CreateOrderRequest) String() string {
 func (*CreateOrderRequest) ProtoMessage() {}
 
 func (x *CreateOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[26]
+	mi := &file_internal_rpc_sa_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1440,7 @@ func (x *CreateOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrderRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{26}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CreateOrderRequest) GetOrder() *acmepb.Order {
@@ -1325,7 +1465,7 @@ type CreateOrderResponse struct {
 
 func (x *CreateOrderResponse) Reset() {
 	*x = CreateOrderResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[27]
+	mi := &file_internal_rpc_sa_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1337,7 +1477,7 @@ func (x *CreateOrderResponse) String() string {
 func (*CreateOrderResponse) ProtoMessage() {}
 
 func (x *CreateOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[27]
+	mi := &file_internal_rpc_sa_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1350,7 +1490,7 @@ func (x *CreateOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrderResponse.ProtoReflect.Descriptor instead.
 func (*CreateOrderResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{27}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{30}
 }
 
 type ReusableAuthorizationsRequest struct {
@@ -1361,13 +1501,14 @@ type ReusableAuthorizationsRequest struct {
 	ValidatedBy   *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=validated_by,json=validatedBy,proto3" json:"validated_by,omitempty"`
 	Pending       bool                   `protobuf:"varint,20,opt,name=pending,proto3" json:"pending,omitempty"`
 	PendingUntil  *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=pending_until,json=pendingUntil,proto3" json:"pending_until,omitempty"`
+	Except        []string               `protobuf:"bytes,22,rep,name=except,proto3" json:"except,omitempty"` // challenge types
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReusableAuthorizationsRequest) Reset() {
 	*x = ReusableAuthorizationsRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[28]
+	mi := &file_internal_rpc_sa_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1520,7 @@ func (x *ReusableAuthorizationsRequest) String() string {
 func (*ReusableAuthorizationsRequest) ProtoMessage() {}
 
 func (x *ReusableAuthorizationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[28]
+	mi := &file_internal_rpc_sa_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1533,7 @@ func (x *ReusableAuthorizationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReusableAuthorizationsRequest.ProtoReflect.Descriptor instead.
 func (*ReusableAuthorizationsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{28}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ReusableAuthorizationsRequest) GetAccount() []byte {
@@ -1437,6 +1578,13 @@ func (x *ReusableAuthorizationsRequest) GetPendingUntil() *timestamppb.Timestamp
 	return nil
 }
 
+func (x *ReusableAuthorizationsRequest) GetExcept() []string {
+	if x != nil {
+		return x.Except
+	}
+	return nil
+}
+
 type CreateAuthorizationRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Authorization *acmepb.Authorization  `protobuf:"bytes,1,opt,name=authorization,proto3" json:"authorization,omitempty"`
@@ -1446,7 +1594,7 @@ type CreateAuthorizationRequest struct {
 
 func (x *CreateAuthorizationRequest) Reset() {
 	*x = CreateAuthorizationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[29]
+	mi := &file_internal_rpc_sa_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1606,7 @@ func (x *CreateAuthorizationRequest) String() string {
 func (*CreateAuthorizationRequest) ProtoMessage() {}
 
 func (x *CreateAuthorizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[29]
+	mi := &file_internal_rpc_sa_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1619,7 @@ func (x *CreateAuthorizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAuthorizationRequest.ProtoReflect.Descriptor instead.
 func (*CreateAuthorizationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{29}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CreateAuthorizationRequest) GetAuthorization() *acmepb.Authorization {
@@ -1489,7 +1637,7 @@ type CreateAuthorizationResponse struct {
 
 func (x *CreateAuthorizationResponse) Reset() {
 	*x = CreateAuthorizationResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[30]
+	mi := &file_internal_rpc_sa_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1649,7 @@ func (x *CreateAuthorizationResponse) String() string {
 func (*CreateAuthorizationResponse) ProtoMessage() {}
 
 func (x *CreateAuthorizationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[30]
+	mi := &file_internal_rpc_sa_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1662,7 @@ func (x *CreateAuthorizationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAuthorizationResponse.ProtoReflect.Descriptor instead.
 func (*CreateAuthorizationResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{30}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{33}
 }
 
 type DeactivateAuthorizationRequest struct {
@@ -1526,7 +1674,7 @@ type DeactivateAuthorizationRequest struct {
 
 func (x *DeactivateAuthorizationRequest) Reset() {
 	*x = DeactivateAuthorizationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[31]
+	mi := &file_internal_rpc_sa_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1686,7 @@ func (x *DeactivateAuthorizationRequest) String() string {
 func (*DeactivateAuthorizationRequest) ProtoMessage() {}
 
 func (x *DeactivateAuthorizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[31]
+	mi := &file_internal_rpc_sa_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1699,7 @@ func (x *DeactivateAuthorizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeactivateAuthorizationRequest.ProtoReflect.Descriptor instead.
 func (*DeactivateAuthorizationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{31}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DeactivateAuthorizationRequest) GetId() []byte {
@@ -1575,7 +1723,7 @@ type BeginValidationRequest struct {
 
 func (x *BeginValidationRequest) Reset() {
 	*x = BeginValidationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[32]
+	mi := &file_internal_rpc_sa_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1587,7 +1735,7 @@ func (x *BeginValidationRequest) String() string {
 func (*BeginValidationRequest) ProtoMessage() {}
 
 func (x *BeginValidationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[32]
+	mi := &file_internal_rpc_sa_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1600,7 +1748,7 @@ func (x *BeginValidationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginValidationRequest.ProtoReflect.Descriptor instead.
 func (*BeginValidationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{32}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *BeginValidationRequest) GetAuthorization() []byte {
@@ -1656,7 +1804,7 @@ type ClaimRequest struct {
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[33]
+	mi := &file_internal_rpc_sa_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1668,7 +1816,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[33]
+	mi := &file_internal_rpc_sa_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1681,7 +1829,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{33}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ClaimRequest) GetOwner() string {
@@ -1717,7 +1865,7 @@ type RetryValidationRequest struct {
 
 func (x *RetryValidationRequest) Reset() {
 	*x = RetryValidationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[34]
+	mi := &file_internal_rpc_sa_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1877,7 @@ func (x *RetryValidationRequest) String() string {
 func (*RetryValidationRequest) ProtoMessage() {}
 
 func (x *RetryValidationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[34]
+	mi := &file_internal_rpc_sa_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +1890,7 @@ func (x *RetryValidationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryValidationRequest.ProtoReflect.Descriptor instead.
 func (*RetryValidationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{34}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RetryValidationRequest) GetAuthorization() []byte {
@@ -1781,7 +1929,7 @@ type RetryValidationResponse struct {
 
 func (x *RetryValidationResponse) Reset() {
 	*x = RetryValidationResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[35]
+	mi := &file_internal_rpc_sa_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1793,7 +1941,7 @@ func (x *RetryValidationResponse) String() string {
 func (*RetryValidationResponse) ProtoMessage() {}
 
 func (x *RetryValidationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[35]
+	mi := &file_internal_rpc_sa_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1806,7 +1954,7 @@ func (x *RetryValidationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryValidationResponse.ProtoReflect.Descriptor instead.
 func (*RetryValidationResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{35}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{38}
 }
 
 type CompleteValidationRequest struct {
@@ -1824,7 +1972,7 @@ type CompleteValidationRequest struct {
 
 func (x *CompleteValidationRequest) Reset() {
 	*x = CompleteValidationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[36]
+	mi := &file_internal_rpc_sa_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +1984,7 @@ func (x *CompleteValidationRequest) String() string {
 func (*CompleteValidationRequest) ProtoMessage() {}
 
 func (x *CompleteValidationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[36]
+	mi := &file_internal_rpc_sa_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1849,7 +1997,7 @@ func (x *CompleteValidationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteValidationRequest.ProtoReflect.Descriptor instead.
 func (*CompleteValidationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{36}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CompleteValidationRequest) GetAuthorization() []byte {
@@ -1910,7 +2058,7 @@ type RecordCAARequest struct {
 
 func (x *RecordCAARequest) Reset() {
 	*x = RecordCAARequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[37]
+	mi := &file_internal_rpc_sa_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1922,7 +2070,7 @@ func (x *RecordCAARequest) String() string {
 func (*RecordCAARequest) ProtoMessage() {}
 
 func (x *RecordCAARequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[37]
+	mi := &file_internal_rpc_sa_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1935,7 +2083,7 @@ func (x *RecordCAARequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCAARequest.ProtoReflect.Descriptor instead.
 func (*RecordCAARequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{37}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RecordCAARequest) GetEvidence() []*RecordCAARequest_Entry {
@@ -1953,7 +2101,7 @@ type RecordCAAResponse struct {
 
 func (x *RecordCAAResponse) Reset() {
 	*x = RecordCAAResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[38]
+	mi := &file_internal_rpc_sa_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1965,7 +2113,7 @@ func (x *RecordCAAResponse) String() string {
 func (*RecordCAAResponse) ProtoMessage() {}
 
 func (x *RecordCAAResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[38]
+	mi := &file_internal_rpc_sa_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1978,7 +2126,7 @@ func (x *RecordCAAResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCAAResponse.ProtoReflect.Descriptor instead.
 func (*RecordCAAResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{38}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{41}
 }
 
 type RecordIssuanceRequest struct {
@@ -1995,7 +2143,7 @@ type RecordIssuanceRequest struct {
 
 func (x *RecordIssuanceRequest) Reset() {
 	*x = RecordIssuanceRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[39]
+	mi := &file_internal_rpc_sa_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2007,7 +2155,7 @@ func (x *RecordIssuanceRequest) String() string {
 func (*RecordIssuanceRequest) ProtoMessage() {}
 
 func (x *RecordIssuanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[39]
+	mi := &file_internal_rpc_sa_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2020,7 +2168,7 @@ func (x *RecordIssuanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordIssuanceRequest.ProtoReflect.Descriptor instead.
 func (*RecordIssuanceRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{39}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RecordIssuanceRequest) GetCertificate() *acmepb.Certificate {
@@ -2073,7 +2221,7 @@ type RecordIssuanceResponse struct {
 
 func (x *RecordIssuanceResponse) Reset() {
 	*x = RecordIssuanceResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[40]
+	mi := &file_internal_rpc_sa_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2085,7 +2233,7 @@ func (x *RecordIssuanceResponse) String() string {
 func (*RecordIssuanceResponse) ProtoMessage() {}
 
 func (x *RecordIssuanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[40]
+	mi := &file_internal_rpc_sa_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2098,7 +2246,7 @@ func (x *RecordIssuanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordIssuanceResponse.ProtoReflect.Descriptor instead.
 func (*RecordIssuanceResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{40}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{43}
 }
 
 type CompleteIssuanceRequest struct {
@@ -2111,7 +2259,7 @@ type CompleteIssuanceRequest struct {
 
 func (x *CompleteIssuanceRequest) Reset() {
 	*x = CompleteIssuanceRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[41]
+	mi := &file_internal_rpc_sa_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2271,7 @@ func (x *CompleteIssuanceRequest) String() string {
 func (*CompleteIssuanceRequest) ProtoMessage() {}
 
 func (x *CompleteIssuanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[41]
+	mi := &file_internal_rpc_sa_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2284,7 @@ func (x *CompleteIssuanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteIssuanceRequest.ProtoReflect.Descriptor instead.
 func (*CompleteIssuanceRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{41}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CompleteIssuanceRequest) GetSerial() []byte {
@@ -2161,7 +2309,7 @@ type CompleteIssuanceResponse struct {
 
 func (x *CompleteIssuanceResponse) Reset() {
 	*x = CompleteIssuanceResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[42]
+	mi := &file_internal_rpc_sa_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2173,7 +2321,7 @@ func (x *CompleteIssuanceResponse) String() string {
 func (*CompleteIssuanceResponse) ProtoMessage() {}
 
 func (x *CompleteIssuanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[42]
+	mi := &file_internal_rpc_sa_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2186,7 +2334,7 @@ func (x *CompleteIssuanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteIssuanceResponse.ProtoReflect.Descriptor instead.
 func (*CompleteIssuanceResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{42}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{45}
 }
 
 type FailIssuanceRequest struct {
@@ -2199,7 +2347,7 @@ type FailIssuanceRequest struct {
 
 func (x *FailIssuanceRequest) Reset() {
 	*x = FailIssuanceRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[43]
+	mi := &file_internal_rpc_sa_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2211,7 +2359,7 @@ func (x *FailIssuanceRequest) String() string {
 func (*FailIssuanceRequest) ProtoMessage() {}
 
 func (x *FailIssuanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[43]
+	mi := &file_internal_rpc_sa_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2224,7 +2372,7 @@ func (x *FailIssuanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailIssuanceRequest.ProtoReflect.Descriptor instead.
 func (*FailIssuanceRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{43}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *FailIssuanceRequest) GetSerial() []byte {
@@ -2249,7 +2397,7 @@ type FailIssuanceResponse struct {
 
 func (x *FailIssuanceResponse) Reset() {
 	*x = FailIssuanceResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[44]
+	mi := &file_internal_rpc_sa_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +2409,7 @@ func (x *FailIssuanceResponse) String() string {
 func (*FailIssuanceResponse) ProtoMessage() {}
 
 func (x *FailIssuanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[44]
+	mi := &file_internal_rpc_sa_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,7 +2422,7 @@ func (x *FailIssuanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailIssuanceResponse.ProtoReflect.Descriptor instead.
 func (*FailIssuanceResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{44}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{47}
 }
 
 type RevokeRequest struct {
@@ -2286,7 +2434,7 @@ type RevokeRequest struct {
 
 func (x *RevokeRequest) Reset() {
 	*x = RevokeRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[45]
+	mi := &file_internal_rpc_sa_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2298,7 +2446,7 @@ func (x *RevokeRequest) String() string {
 func (*RevokeRequest) ProtoMessage() {}
 
 func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[45]
+	mi := &file_internal_rpc_sa_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2311,7 +2459,7 @@ func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeRequest.ProtoReflect.Descriptor instead.
 func (*RevokeRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{45}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RevokeRequest) GetRevocation() *acmepb.Revocation {
@@ -2329,7 +2477,7 @@ type RevokeResponse struct {
 
 func (x *RevokeResponse) Reset() {
 	*x = RevokeResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[46]
+	mi := &file_internal_rpc_sa_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2341,7 +2489,7 @@ func (x *RevokeResponse) String() string {
 func (*RevokeResponse) ProtoMessage() {}
 
 func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[46]
+	mi := &file_internal_rpc_sa_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2354,7 +2502,7 @@ func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeResponse.ProtoReflect.Descriptor instead.
 func (*RevokeResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{46}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{49}
 }
 
 type RevocationsRequest struct {
@@ -2370,7 +2518,7 @@ type RevocationsRequest struct {
 
 func (x *RevocationsRequest) Reset() {
 	*x = RevocationsRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[47]
+	mi := &file_internal_rpc_sa_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2382,7 +2530,7 @@ func (x *RevocationsRequest) String() string {
 func (*RevocationsRequest) ProtoMessage() {}
 
 func (x *RevocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[47]
+	mi := &file_internal_rpc_sa_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2395,7 +2543,7 @@ func (x *RevocationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationsRequest.ProtoReflect.Descriptor instead.
 func (*RevocationsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{47}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RevocationsRequest) GetIssuer() []byte {
@@ -2442,7 +2590,7 @@ type RevocationsResponse struct {
 
 func (x *RevocationsResponse) Reset() {
 	*x = RevocationsResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[48]
+	mi := &file_internal_rpc_sa_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +2602,7 @@ func (x *RevocationsResponse) String() string {
 func (*RevocationsResponse) ProtoMessage() {}
 
 func (x *RevocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[48]
+	mi := &file_internal_rpc_sa_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2467,7 +2615,7 @@ func (x *RevocationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationsResponse.ProtoReflect.Descriptor instead.
 func (*RevocationsResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{48}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *RevocationsResponse) GetRevocations() []*acmepb.Revocation {
@@ -2487,7 +2635,7 @@ type LatestRevocationRequest struct {
 
 func (x *LatestRevocationRequest) Reset() {
 	*x = LatestRevocationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[49]
+	mi := &file_internal_rpc_sa_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2499,7 +2647,7 @@ func (x *LatestRevocationRequest) String() string {
 func (*LatestRevocationRequest) ProtoMessage() {}
 
 func (x *LatestRevocationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[49]
+	mi := &file_internal_rpc_sa_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2512,7 +2660,7 @@ func (x *LatestRevocationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRevocationRequest.ProtoReflect.Descriptor instead.
 func (*LatestRevocationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{49}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *LatestRevocationRequest) GetIssuer() []byte {
@@ -2538,7 +2686,7 @@ type LatestRevocationResponse struct {
 
 func (x *LatestRevocationResponse) Reset() {
 	*x = LatestRevocationResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[50]
+	mi := &file_internal_rpc_sa_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2550,7 +2698,7 @@ func (x *LatestRevocationResponse) String() string {
 func (*LatestRevocationResponse) ProtoMessage() {}
 
 func (x *LatestRevocationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[50]
+	mi := &file_internal_rpc_sa_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2563,7 +2711,7 @@ func (x *LatestRevocationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRevocationResponse.ProtoReflect.Descriptor instead.
 func (*LatestRevocationResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{50}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *LatestRevocationResponse) GetAt() *timestamppb.Timestamp {
@@ -2582,7 +2730,7 @@ type PublishCRLRequest struct {
 
 func (x *PublishCRLRequest) Reset() {
 	*x = PublishCRLRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[51]
+	mi := &file_internal_rpc_sa_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2594,7 +2742,7 @@ func (x *PublishCRLRequest) String() string {
 func (*PublishCRLRequest) ProtoMessage() {}
 
 func (x *PublishCRLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[51]
+	mi := &file_internal_rpc_sa_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2607,7 +2755,7 @@ func (x *PublishCRLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishCRLRequest.ProtoReflect.Descriptor instead.
 func (*PublishCRLRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{51}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *PublishCRLRequest) GetCrl() *CertificateRevocationList {
@@ -2625,7 +2773,7 @@ type PublishCRLResponse struct {
 
 func (x *PublishCRLResponse) Reset() {
 	*x = PublishCRLResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[52]
+	mi := &file_internal_rpc_sa_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2637,7 +2785,7 @@ func (x *PublishCRLResponse) String() string {
 func (*PublishCRLResponse) ProtoMessage() {}
 
 func (x *PublishCRLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[52]
+	mi := &file_internal_rpc_sa_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2650,7 +2798,7 @@ func (x *PublishCRLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishCRLResponse.ProtoReflect.Descriptor instead.
 func (*PublishCRLResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{52}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{55}
 }
 
 type PutIssuerRequest struct {
@@ -2662,7 +2810,7 @@ type PutIssuerRequest struct {
 
 func (x *PutIssuerRequest) Reset() {
 	*x = PutIssuerRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[53]
+	mi := &file_internal_rpc_sa_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2674,7 +2822,7 @@ func (x *PutIssuerRequest) String() string {
 func (*PutIssuerRequest) ProtoMessage() {}
 
 func (x *PutIssuerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[53]
+	mi := &file_internal_rpc_sa_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2687,7 +2835,7 @@ func (x *PutIssuerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutIssuerRequest.ProtoReflect.Descriptor instead.
 func (*PutIssuerRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{53}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *PutIssuerRequest) GetIssuer() *acmepb.Issuer {
@@ -2705,7 +2853,7 @@ type PutIssuerResponse struct {
 
 func (x *PutIssuerResponse) Reset() {
 	*x = PutIssuerResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[54]
+	mi := &file_internal_rpc_sa_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2717,7 +2865,7 @@ func (x *PutIssuerResponse) String() string {
 func (*PutIssuerResponse) ProtoMessage() {}
 
 func (x *PutIssuerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[54]
+	mi := &file_internal_rpc_sa_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2730,7 +2878,7 @@ func (x *PutIssuerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutIssuerResponse.ProtoReflect.Descriptor instead.
 func (*PutIssuerResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{54}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{57}
 }
 
 type BlockKeyRequest struct {
@@ -2745,7 +2893,7 @@ type BlockKeyRequest struct {
 
 func (x *BlockKeyRequest) Reset() {
 	*x = BlockKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[55]
+	mi := &file_internal_rpc_sa_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2757,7 +2905,7 @@ func (x *BlockKeyRequest) String() string {
 func (*BlockKeyRequest) ProtoMessage() {}
 
 func (x *BlockKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[55]
+	mi := &file_internal_rpc_sa_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2770,7 +2918,7 @@ func (x *BlockKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockKeyRequest.ProtoReflect.Descriptor instead.
 func (*BlockKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{55}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *BlockKeyRequest) GetSpkiSha256() []byte {
@@ -2809,7 +2957,7 @@ type BlockKeyResponse struct {
 
 func (x *BlockKeyResponse) Reset() {
 	*x = BlockKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[56]
+	mi := &file_internal_rpc_sa_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2821,7 +2969,7 @@ func (x *BlockKeyResponse) String() string {
 func (*BlockKeyResponse) ProtoMessage() {}
 
 func (x *BlockKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[56]
+	mi := &file_internal_rpc_sa_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2834,7 +2982,7 @@ func (x *BlockKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockKeyResponse.ProtoReflect.Descriptor instead.
 func (*BlockKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{56}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{59}
 }
 
 type KeyBlockedRequest struct {
@@ -2846,7 +2994,7 @@ type KeyBlockedRequest struct {
 
 func (x *KeyBlockedRequest) Reset() {
 	*x = KeyBlockedRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[57]
+	mi := &file_internal_rpc_sa_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2858,7 +3006,7 @@ func (x *KeyBlockedRequest) String() string {
 func (*KeyBlockedRequest) ProtoMessage() {}
 
 func (x *KeyBlockedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[57]
+	mi := &file_internal_rpc_sa_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2871,7 +3019,7 @@ func (x *KeyBlockedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyBlockedRequest.ProtoReflect.Descriptor instead.
 func (*KeyBlockedRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{57}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *KeyBlockedRequest) GetSpkiSha256() []byte {
@@ -2890,7 +3038,7 @@ type KeyBlockedResponse struct {
 
 func (x *KeyBlockedResponse) Reset() {
 	*x = KeyBlockedResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[58]
+	mi := &file_internal_rpc_sa_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2902,7 +3050,7 @@ func (x *KeyBlockedResponse) String() string {
 func (*KeyBlockedResponse) ProtoMessage() {}
 
 func (x *KeyBlockedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[58]
+	mi := &file_internal_rpc_sa_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2915,7 +3063,7 @@ func (x *KeyBlockedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyBlockedResponse.ProtoReflect.Descriptor instead.
 func (*KeyBlockedResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{58}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *KeyBlockedResponse) GetBlocked() bool {
@@ -2936,7 +3084,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[59]
+	mi := &file_internal_rpc_sa_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2948,7 +3096,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[59]
+	mi := &file_internal_rpc_sa_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2961,7 +3109,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{59}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *LeaseRequest) GetName() string {
@@ -2994,7 +3142,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[60]
+	mi := &file_internal_rpc_sa_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3006,7 +3154,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[60]
+	mi := &file_internal_rpc_sa_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3019,7 +3167,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{60}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *LeaseResponse) GetHeld() bool {
@@ -3045,7 +3193,7 @@ type ExternalKey struct {
 
 func (x *ExternalKey) Reset() {
 	*x = ExternalKey{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[61]
+	mi := &file_internal_rpc_sa_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3057,7 +3205,7 @@ func (x *ExternalKey) String() string {
 func (*ExternalKey) ProtoMessage() {}
 
 func (x *ExternalKey) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[61]
+	mi := &file_internal_rpc_sa_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3070,7 +3218,7 @@ func (x *ExternalKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKey.ProtoReflect.Descriptor instead.
 func (*ExternalKey) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{61}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ExternalKey) GetId() string {
@@ -3138,7 +3286,7 @@ type CreateExternalKeyRequest struct {
 
 func (x *CreateExternalKeyRequest) Reset() {
 	*x = CreateExternalKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[62]
+	mi := &file_internal_rpc_sa_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3150,7 +3298,7 @@ func (x *CreateExternalKeyRequest) String() string {
 func (*CreateExternalKeyRequest) ProtoMessage() {}
 
 func (x *CreateExternalKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[62]
+	mi := &file_internal_rpc_sa_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3163,7 +3311,7 @@ func (x *CreateExternalKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateExternalKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateExternalKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{62}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *CreateExternalKeyRequest) GetKey() *ExternalKey {
@@ -3181,7 +3329,7 @@ type CreateExternalKeyResponse struct {
 
 func (x *CreateExternalKeyResponse) Reset() {
 	*x = CreateExternalKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[63]
+	mi := &file_internal_rpc_sa_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3193,7 +3341,7 @@ func (x *CreateExternalKeyResponse) String() string {
 func (*CreateExternalKeyResponse) ProtoMessage() {}
 
 func (x *CreateExternalKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[63]
+	mi := &file_internal_rpc_sa_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3206,7 +3354,7 @@ func (x *CreateExternalKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateExternalKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateExternalKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{63}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{66}
 }
 
 type ExternalKeyRequest struct {
@@ -3219,7 +3367,7 @@ type ExternalKeyRequest struct {
 
 func (x *ExternalKeyRequest) Reset() {
 	*x = ExternalKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[64]
+	mi := &file_internal_rpc_sa_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3231,7 +3379,7 @@ func (x *ExternalKeyRequest) String() string {
 func (*ExternalKeyRequest) ProtoMessage() {}
 
 func (x *ExternalKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[64]
+	mi := &file_internal_rpc_sa_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3244,7 +3392,7 @@ func (x *ExternalKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeyRequest.ProtoReflect.Descriptor instead.
 func (*ExternalKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{64}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ExternalKeyRequest) GetDirectory() string {
@@ -3270,7 +3418,7 @@ type ExternalKeyResponse struct {
 
 func (x *ExternalKeyResponse) Reset() {
 	*x = ExternalKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[65]
+	mi := &file_internal_rpc_sa_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3282,7 +3430,7 @@ func (x *ExternalKeyResponse) String() string {
 func (*ExternalKeyResponse) ProtoMessage() {}
 
 func (x *ExternalKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[65]
+	mi := &file_internal_rpc_sa_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3295,7 +3443,7 @@ func (x *ExternalKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeyResponse.ProtoReflect.Descriptor instead.
 func (*ExternalKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{65}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ExternalKeyResponse) GetKey() *ExternalKey {
@@ -3314,7 +3462,7 @@ type ExternalKeysRequest struct {
 
 func (x *ExternalKeysRequest) Reset() {
 	*x = ExternalKeysRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[66]
+	mi := &file_internal_rpc_sa_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3326,7 +3474,7 @@ func (x *ExternalKeysRequest) String() string {
 func (*ExternalKeysRequest) ProtoMessage() {}
 
 func (x *ExternalKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[66]
+	mi := &file_internal_rpc_sa_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3339,7 +3487,7 @@ func (x *ExternalKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeysRequest.ProtoReflect.Descriptor instead.
 func (*ExternalKeysRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{66}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ExternalKeysRequest) GetDirectory() string {
@@ -3358,7 +3506,7 @@ type ExternalKeysResponse struct {
 
 func (x *ExternalKeysResponse) Reset() {
 	*x = ExternalKeysResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[67]
+	mi := &file_internal_rpc_sa_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3370,7 +3518,7 @@ func (x *ExternalKeysResponse) String() string {
 func (*ExternalKeysResponse) ProtoMessage() {}
 
 func (x *ExternalKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[67]
+	mi := &file_internal_rpc_sa_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3383,7 +3531,7 @@ func (x *ExternalKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeysResponse.ProtoReflect.Descriptor instead.
 func (*ExternalKeysResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{67}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ExternalKeysResponse) GetKeys() []*ExternalKey {
@@ -3404,7 +3552,7 @@ type RevokeExternalKeyRequest struct {
 
 func (x *RevokeExternalKeyRequest) Reset() {
 	*x = RevokeExternalKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[68]
+	mi := &file_internal_rpc_sa_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3416,7 +3564,7 @@ func (x *RevokeExternalKeyRequest) String() string {
 func (*RevokeExternalKeyRequest) ProtoMessage() {}
 
 func (x *RevokeExternalKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[68]
+	mi := &file_internal_rpc_sa_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3429,7 +3577,7 @@ func (x *RevokeExternalKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeExternalKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeExternalKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{68}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *RevokeExternalKeyRequest) GetDirectory() string {
@@ -3461,7 +3609,7 @@ type RevokeExternalKeyResponse struct {
 
 func (x *RevokeExternalKeyResponse) Reset() {
 	*x = RevokeExternalKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[69]
+	mi := &file_internal_rpc_sa_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3473,7 +3621,7 @@ func (x *RevokeExternalKeyResponse) String() string {
 func (*RevokeExternalKeyResponse) ProtoMessage() {}
 
 func (x *RevokeExternalKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[69]
+	mi := &file_internal_rpc_sa_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3486,7 +3634,7 @@ func (x *RevokeExternalKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeExternalKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeExternalKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{69}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{72}
 }
 
 type RenewalOrder struct {
@@ -3506,7 +3654,7 @@ type RenewalOrder struct {
 
 func (x *RenewalOrder) Reset() {
 	*x = RenewalOrder{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[70]
+	mi := &file_internal_rpc_sa_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3518,7 +3666,7 @@ func (x *RenewalOrder) String() string {
 func (*RenewalOrder) ProtoMessage() {}
 
 func (x *RenewalOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[70]
+	mi := &file_internal_rpc_sa_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3531,7 +3679,7 @@ func (x *RenewalOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrder.ProtoReflect.Descriptor instead.
 func (*RenewalOrder) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{70}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *RenewalOrder) GetId() []byte {
@@ -3606,7 +3754,7 @@ type RenewalOrderRequest struct {
 
 func (x *RenewalOrderRequest) Reset() {
 	*x = RenewalOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[71]
+	mi := &file_internal_rpc_sa_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3618,7 +3766,7 @@ func (x *RenewalOrderRequest) String() string {
 func (*RenewalOrderRequest) ProtoMessage() {}
 
 func (x *RenewalOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[71]
+	mi := &file_internal_rpc_sa_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3631,7 +3779,7 @@ func (x *RenewalOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrderRequest.ProtoReflect.Descriptor instead.
 func (*RenewalOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{71}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *RenewalOrderRequest) GetCertificate() *acmepb.Certificate {
@@ -3650,7 +3798,7 @@ type RenewalOrderResponse struct {
 
 func (x *RenewalOrderResponse) Reset() {
 	*x = RenewalOrderResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[72]
+	mi := &file_internal_rpc_sa_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3662,7 +3810,7 @@ func (x *RenewalOrderResponse) String() string {
 func (*RenewalOrderResponse) ProtoMessage() {}
 
 func (x *RenewalOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[72]
+	mi := &file_internal_rpc_sa_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3675,7 +3823,7 @@ func (x *RenewalOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrderResponse.ProtoReflect.Descriptor instead.
 func (*RenewalOrderResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{72}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *RenewalOrderResponse) GetOrder() *RenewalOrder {
@@ -3694,7 +3842,7 @@ type CreateRenewalOrderRequest struct {
 
 func (x *CreateRenewalOrderRequest) Reset() {
 	*x = CreateRenewalOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[73]
+	mi := &file_internal_rpc_sa_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3706,7 +3854,7 @@ func (x *CreateRenewalOrderRequest) String() string {
 func (*CreateRenewalOrderRequest) ProtoMessage() {}
 
 func (x *CreateRenewalOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[73]
+	mi := &file_internal_rpc_sa_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3719,7 +3867,7 @@ func (x *CreateRenewalOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRenewalOrderRequest.ProtoReflect.Descriptor instead.
 func (*CreateRenewalOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{73}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *CreateRenewalOrderRequest) GetOrder() *RenewalOrder {
@@ -3737,7 +3885,7 @@ type CreateRenewalOrderResponse struct {
 
 func (x *CreateRenewalOrderResponse) Reset() {
 	*x = CreateRenewalOrderResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[74]
+	mi := &file_internal_rpc_sa_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3749,7 +3897,7 @@ func (x *CreateRenewalOrderResponse) String() string {
 func (*CreateRenewalOrderResponse) ProtoMessage() {}
 
 func (x *CreateRenewalOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[74]
+	mi := &file_internal_rpc_sa_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3762,7 +3910,7 @@ func (x *CreateRenewalOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRenewalOrderResponse.ProtoReflect.Descriptor instead.
 func (*CreateRenewalOrderResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{74}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{77}
 }
 
 type RenewalOrdersRequest struct {
@@ -3773,7 +3921,7 @@ type RenewalOrdersRequest struct {
 
 func (x *RenewalOrdersRequest) Reset() {
 	*x = RenewalOrdersRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[75]
+	mi := &file_internal_rpc_sa_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3785,7 +3933,7 @@ func (x *RenewalOrdersRequest) String() string {
 func (*RenewalOrdersRequest) ProtoMessage() {}
 
 func (x *RenewalOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[75]
+	mi := &file_internal_rpc_sa_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3798,7 +3946,7 @@ func (x *RenewalOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrdersRequest.ProtoReflect.Descriptor instead.
 func (*RenewalOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{75}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{78}
 }
 
 type RenewalOrdersResponse struct {
@@ -3810,7 +3958,7 @@ type RenewalOrdersResponse struct {
 
 func (x *RenewalOrdersResponse) Reset() {
 	*x = RenewalOrdersResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[76]
+	mi := &file_internal_rpc_sa_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3822,7 +3970,7 @@ func (x *RenewalOrdersResponse) String() string {
 func (*RenewalOrdersResponse) ProtoMessage() {}
 
 func (x *RenewalOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[76]
+	mi := &file_internal_rpc_sa_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3835,7 +3983,7 @@ func (x *RenewalOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrdersResponse.ProtoReflect.Descriptor instead.
 func (*RenewalOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{76}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *RenewalOrdersResponse) GetOrders() []*RenewalOrder {
@@ -3855,7 +4003,7 @@ type CancelOrderRequest struct {
 
 func (x *CancelOrderRequest) Reset() {
 	*x = CancelOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[77]
+	mi := &file_internal_rpc_sa_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3867,7 +4015,7 @@ func (x *CancelOrderRequest) String() string {
 func (*CancelOrderRequest) ProtoMessage() {}
 
 func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[77]
+	mi := &file_internal_rpc_sa_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3880,7 +4028,7 @@ func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{77}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *CancelOrderRequest) GetId() []byte {
@@ -3906,7 +4054,7 @@ type OrdersClaimedResponse struct {
 
 func (x *OrdersClaimedResponse) Reset() {
 	*x = OrdersClaimedResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[78]
+	mi := &file_internal_rpc_sa_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3918,7 +4066,7 @@ func (x *OrdersClaimedResponse) String() string {
 func (*OrdersClaimedResponse) ProtoMessage() {}
 
 func (x *OrdersClaimedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[78]
+	mi := &file_internal_rpc_sa_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3931,7 +4079,7 @@ func (x *OrdersClaimedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrdersClaimedResponse.ProtoReflect.Descriptor instead.
 func (*OrdersClaimedResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{78}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *OrdersClaimedResponse) GetOrders() []*acmepb.Order {
@@ -3951,7 +4099,7 @@ type RecordCAARequest_Entry struct {
 
 func (x *RecordCAARequest_Entry) Reset() {
 	*x = RecordCAARequest_Entry{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[79]
+	mi := &file_internal_rpc_sa_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3963,7 +4111,7 @@ func (x *RecordCAARequest_Entry) String() string {
 func (*RecordCAARequest_Entry) ProtoMessage() {}
 
 func (x *RecordCAARequest_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[79]
+	mi := &file_internal_rpc_sa_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3976,7 +4124,7 @@ func (x *RecordCAARequest_Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCAARequest_Entry.ProtoReflect.Descriptor instead.
 func (*RecordCAARequest_Entry) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{37, 0}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{40, 0}
 }
 
 func (x *RecordCAARequest_Entry) GetAuthorization() []byte {
@@ -4016,7 +4164,16 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\tdirectory\x18\x01 \x01(\tR\tdirectory\x12\x1e\n" +
 	"\n" +
 	"thumbprint\x18\x02 \x01(\tR\n" +
-	"thumbprint\"\x1e\n" +
+	"thumbprint\".\n" +
+	"\x12AccountKeysRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\fR\aaccount\"?\n" +
+	"\x13AccountKeysResponse\x12(\n" +
+	"\x04keys\x18\x01 \x03(\v2\x14.cairn.sa.v1.UsedKeyR\x04keys\"[\n" +
+	"\aUsedKey\x12\x1e\n" +
+	"\n" +
+	"thumbprint\x18\x01 \x01(\tR\n" +
+	"thumbprint\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x1e\n" +
 	"\fOrderRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\"U\n" +
 	"\rOrdersRequest\x12\x18\n" +
@@ -4074,7 +4231,7 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\x12CreateOrderRequest\x12*\n" +
 	"\x05order\x18\x01 \x01(\v2\x14.cairn.acme.v1.OrderR\x05order\x12D\n" +
 	"\x0eauthorizations\x18\x02 \x03(\v2\x1c.cairn.acme.v1.AuthorizationR\x0eauthorizations\"\x15\n" +
-	"\x13CreateOrderResponse\"\xcd\x02\n" +
+	"\x13CreateOrderResponse\"\xe5\x02\n" +
 	"\x1dReusableAuthorizationsRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\fR\aaccount\x12;\n" +
 	"\videntifiers\x18\x02 \x03(\v2\x19.cairn.acme.v1.IdentifierR\videntifiers\x12;\n" +
@@ -4083,7 +4240,8 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"validUntil\x12=\n" +
 	"\fvalidated_by\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vvalidatedBy\x12\x18\n" +
 	"\apending\x18\x14 \x01(\bR\apending\x12?\n" +
-	"\rpending_until\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\fpendingUntil\"`\n" +
+	"\rpending_until\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\fpendingUntil\x12\x16\n" +
+	"\x06except\x18\x16 \x03(\tR\x06except\"`\n" +
 	"\x1aCreateAuthorizationRequest\x12B\n" +
 	"\rauthorization\x18\x01 \x01(\v2\x1c.cairn.acme.v1.AuthorizationR\rauthorization\"\x1d\n" +
 	"\x1bCreateAuthorizationResponse\"0\n" +
@@ -4247,10 +4405,11 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\x02at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"E\n" +
 	"\x15OrdersClaimedResponse\x12,\n" +
-	"\x06orders\x18\x01 \x03(\v2\x14.cairn.acme.v1.OrderR\x06orders2\xd2\x1d\n" +
+	"\x06orders\x18\x01 \x03(\v2\x14.cairn.acme.v1.OrderR\x06orders2\xa9\x1e\n" +
 	"\x10StorageAuthority\x12I\n" +
 	"\aAccount\x12\x1b.cairn.sa.v1.AccountRequest\x1a\x1c.cairn.sa.v1.AccountResponse\"\x03\x90\x02\x01\x12S\n" +
-	"\fAccountByKey\x12 .cairn.sa.v1.AccountByKeyRequest\x1a\x1c.cairn.sa.v1.AccountResponse\"\x03\x90\x02\x01\x12C\n" +
+	"\fAccountByKey\x12 .cairn.sa.v1.AccountByKeyRequest\x1a\x1c.cairn.sa.v1.AccountResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\vAccountKeys\x12\x1f.cairn.sa.v1.AccountKeysRequest\x1a .cairn.sa.v1.AccountKeysResponse\"\x03\x90\x02\x01\x12C\n" +
 	"\x05Order\x12\x19.cairn.sa.v1.OrderRequest\x1a\x1a.cairn.sa.v1.OrderResponse\"\x03\x90\x02\x01\x12F\n" +
 	"\x06Orders\x12\x1a.cairn.sa.v1.OrdersRequest\x1a\x1b.cairn.sa.v1.OrdersResponse\"\x03\x90\x02\x01\x12[\n" +
 	"\rAuthorization\x12!.cairn.sa.v1.AuthorizationRequest\x1a\".cairn.sa.v1.AuthorizationResponse\"\x03\x90\x02\x01\x12U\n" +
@@ -4308,7 +4467,7 @@ func file_internal_rpc_sa_proto_rawDescGZIP() []byte {
 	return file_internal_rpc_sa_proto_rawDescData
 }
 
-var file_internal_rpc_sa_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
+var file_internal_rpc_sa_proto_msgTypes = make([]protoimpl.MessageInfo, 83)
 var file_internal_rpc_sa_proto_goTypes = []any{
 	(*AccountResponse)(nil),                // 0: cairn.sa.v1.AccountResponse
 	(*OrderResponse)(nil),                  // 1: cairn.sa.v1.OrderResponse
@@ -4318,245 +4477,252 @@ var file_internal_rpc_sa_proto_goTypes = []any{
 	(*CertificatesResponse)(nil),           // 5: cairn.sa.v1.CertificatesResponse
 	(*AccountRequest)(nil),                 // 6: cairn.sa.v1.AccountRequest
 	(*AccountByKeyRequest)(nil),            // 7: cairn.sa.v1.AccountByKeyRequest
-	(*OrderRequest)(nil),                   // 8: cairn.sa.v1.OrderRequest
-	(*OrdersRequest)(nil),                  // 9: cairn.sa.v1.OrdersRequest
-	(*OrdersResponse)(nil),                 // 10: cairn.sa.v1.OrdersResponse
-	(*AuthorizationRequest)(nil),           // 11: cairn.sa.v1.AuthorizationRequest
-	(*CertificateRequest)(nil),             // 12: cairn.sa.v1.CertificateRequest
-	(*IssuerRequest)(nil),                  // 13: cairn.sa.v1.IssuerRequest
-	(*IssuerResponse)(nil),                 // 14: cairn.sa.v1.IssuerResponse
-	(*IssuersRequest)(nil),                 // 15: cairn.sa.v1.IssuersRequest
-	(*IssuersResponse)(nil),                // 16: cairn.sa.v1.IssuersResponse
-	(*CRLRequest)(nil),                     // 17: cairn.sa.v1.CRLRequest
-	(*CRLResponse)(nil),                    // 18: cairn.sa.v1.CRLResponse
-	(*CertificateRevocationList)(nil),      // 19: cairn.sa.v1.CertificateRevocationList
-	(*PingRequest)(nil),                    // 20: cairn.sa.v1.PingRequest
-	(*PingResponse)(nil),                   // 21: cairn.sa.v1.PingResponse
-	(*CreateAccountRequest)(nil),           // 22: cairn.sa.v1.CreateAccountRequest
-	(*CreateAccountResponse)(nil),          // 23: cairn.sa.v1.CreateAccountResponse
-	(*UpdateAccountRequest)(nil),           // 24: cairn.sa.v1.UpdateAccountRequest
-	(*ChangeAccountKeyRequest)(nil),        // 25: cairn.sa.v1.ChangeAccountKeyRequest
-	(*CreateOrderRequest)(nil),             // 26: cairn.sa.v1.CreateOrderRequest
-	(*CreateOrderResponse)(nil),            // 27: cairn.sa.v1.CreateOrderResponse
-	(*ReusableAuthorizationsRequest)(nil),  // 28: cairn.sa.v1.ReusableAuthorizationsRequest
-	(*CreateAuthorizationRequest)(nil),     // 29: cairn.sa.v1.CreateAuthorizationRequest
-	(*CreateAuthorizationResponse)(nil),    // 30: cairn.sa.v1.CreateAuthorizationResponse
-	(*DeactivateAuthorizationRequest)(nil), // 31: cairn.sa.v1.DeactivateAuthorizationRequest
-	(*BeginValidationRequest)(nil),         // 32: cairn.sa.v1.BeginValidationRequest
-	(*ClaimRequest)(nil),                   // 33: cairn.sa.v1.ClaimRequest
-	(*RetryValidationRequest)(nil),         // 34: cairn.sa.v1.RetryValidationRequest
-	(*RetryValidationResponse)(nil),        // 35: cairn.sa.v1.RetryValidationResponse
-	(*CompleteValidationRequest)(nil),      // 36: cairn.sa.v1.CompleteValidationRequest
-	(*RecordCAARequest)(nil),               // 37: cairn.sa.v1.RecordCAARequest
-	(*RecordCAAResponse)(nil),              // 38: cairn.sa.v1.RecordCAAResponse
-	(*RecordIssuanceRequest)(nil),          // 39: cairn.sa.v1.RecordIssuanceRequest
-	(*RecordIssuanceResponse)(nil),         // 40: cairn.sa.v1.RecordIssuanceResponse
-	(*CompleteIssuanceRequest)(nil),        // 41: cairn.sa.v1.CompleteIssuanceRequest
-	(*CompleteIssuanceResponse)(nil),       // 42: cairn.sa.v1.CompleteIssuanceResponse
-	(*FailIssuanceRequest)(nil),            // 43: cairn.sa.v1.FailIssuanceRequest
-	(*FailIssuanceResponse)(nil),           // 44: cairn.sa.v1.FailIssuanceResponse
-	(*RevokeRequest)(nil),                  // 45: cairn.sa.v1.RevokeRequest
-	(*RevokeResponse)(nil),                 // 46: cairn.sa.v1.RevokeResponse
-	(*RevocationsRequest)(nil),             // 47: cairn.sa.v1.RevocationsRequest
-	(*RevocationsResponse)(nil),            // 48: cairn.sa.v1.RevocationsResponse
-	(*LatestRevocationRequest)(nil),        // 49: cairn.sa.v1.LatestRevocationRequest
-	(*LatestRevocationResponse)(nil),       // 50: cairn.sa.v1.LatestRevocationResponse
-	(*PublishCRLRequest)(nil),              // 51: cairn.sa.v1.PublishCRLRequest
-	(*PublishCRLResponse)(nil),             // 52: cairn.sa.v1.PublishCRLResponse
-	(*PutIssuerRequest)(nil),               // 53: cairn.sa.v1.PutIssuerRequest
-	(*PutIssuerResponse)(nil),              // 54: cairn.sa.v1.PutIssuerResponse
-	(*BlockKeyRequest)(nil),                // 55: cairn.sa.v1.BlockKeyRequest
-	(*BlockKeyResponse)(nil),               // 56: cairn.sa.v1.BlockKeyResponse
-	(*KeyBlockedRequest)(nil),              // 57: cairn.sa.v1.KeyBlockedRequest
-	(*KeyBlockedResponse)(nil),             // 58: cairn.sa.v1.KeyBlockedResponse
-	(*LeaseRequest)(nil),                   // 59: cairn.sa.v1.LeaseRequest
-	(*LeaseResponse)(nil),                  // 60: cairn.sa.v1.LeaseResponse
-	(*ExternalKey)(nil),                    // 61: cairn.sa.v1.ExternalKey
-	(*CreateExternalKeyRequest)(nil),       // 62: cairn.sa.v1.CreateExternalKeyRequest
-	(*CreateExternalKeyResponse)(nil),      // 63: cairn.sa.v1.CreateExternalKeyResponse
-	(*ExternalKeyRequest)(nil),             // 64: cairn.sa.v1.ExternalKeyRequest
-	(*ExternalKeyResponse)(nil),            // 65: cairn.sa.v1.ExternalKeyResponse
-	(*ExternalKeysRequest)(nil),            // 66: cairn.sa.v1.ExternalKeysRequest
-	(*ExternalKeysResponse)(nil),           // 67: cairn.sa.v1.ExternalKeysResponse
-	(*RevokeExternalKeyRequest)(nil),       // 68: cairn.sa.v1.RevokeExternalKeyRequest
-	(*RevokeExternalKeyResponse)(nil),      // 69: cairn.sa.v1.RevokeExternalKeyResponse
-	(*RenewalOrder)(nil),                   // 70: cairn.sa.v1.RenewalOrder
-	(*RenewalOrderRequest)(nil),            // 71: cairn.sa.v1.RenewalOrderRequest
-	(*RenewalOrderResponse)(nil),           // 72: cairn.sa.v1.RenewalOrderResponse
-	(*CreateRenewalOrderRequest)(nil),      // 73: cairn.sa.v1.CreateRenewalOrderRequest
-	(*CreateRenewalOrderResponse)(nil),     // 74: cairn.sa.v1.CreateRenewalOrderResponse
-	(*RenewalOrdersRequest)(nil),           // 75: cairn.sa.v1.RenewalOrdersRequest
-	(*RenewalOrdersResponse)(nil),          // 76: cairn.sa.v1.RenewalOrdersResponse
-	(*CancelOrderRequest)(nil),             // 77: cairn.sa.v1.CancelOrderRequest
-	(*OrdersClaimedResponse)(nil),          // 78: cairn.sa.v1.OrdersClaimedResponse
-	(*RecordCAARequest_Entry)(nil),         // 79: cairn.sa.v1.RecordCAARequest.Entry
-	(*acmepb.Account)(nil),                 // 80: cairn.acme.v1.Account
-	(*acmepb.Order)(nil),                   // 81: cairn.acme.v1.Order
-	(*acmepb.Authorization)(nil),           // 82: cairn.acme.v1.Authorization
-	(*acmepb.Certificate)(nil),             // 83: cairn.acme.v1.Certificate
-	(*acmepb.Issuer)(nil),                  // 84: cairn.acme.v1.Issuer
-	(*timestamppb.Timestamp)(nil),          // 85: google.protobuf.Timestamp
-	(*acmepb.Strings)(nil),                 // 86: cairn.acme.v1.Strings
-	(*acmepb.Identifier)(nil),              // 87: cairn.acme.v1.Identifier
-	(*acmepb.Problem)(nil),                 // 88: cairn.acme.v1.Problem
-	(*acmepb.Evidence)(nil),                // 89: cairn.acme.v1.Evidence
-	(*acmepb.Revocation)(nil),              // 90: cairn.acme.v1.Revocation
-	(*acmepb.CAAEvidence)(nil),             // 91: cairn.acme.v1.CAAEvidence
+	(*AccountKeysRequest)(nil),             // 8: cairn.sa.v1.AccountKeysRequest
+	(*AccountKeysResponse)(nil),            // 9: cairn.sa.v1.AccountKeysResponse
+	(*UsedKey)(nil),                        // 10: cairn.sa.v1.UsedKey
+	(*OrderRequest)(nil),                   // 11: cairn.sa.v1.OrderRequest
+	(*OrdersRequest)(nil),                  // 12: cairn.sa.v1.OrdersRequest
+	(*OrdersResponse)(nil),                 // 13: cairn.sa.v1.OrdersResponse
+	(*AuthorizationRequest)(nil),           // 14: cairn.sa.v1.AuthorizationRequest
+	(*CertificateRequest)(nil),             // 15: cairn.sa.v1.CertificateRequest
+	(*IssuerRequest)(nil),                  // 16: cairn.sa.v1.IssuerRequest
+	(*IssuerResponse)(nil),                 // 17: cairn.sa.v1.IssuerResponse
+	(*IssuersRequest)(nil),                 // 18: cairn.sa.v1.IssuersRequest
+	(*IssuersResponse)(nil),                // 19: cairn.sa.v1.IssuersResponse
+	(*CRLRequest)(nil),                     // 20: cairn.sa.v1.CRLRequest
+	(*CRLResponse)(nil),                    // 21: cairn.sa.v1.CRLResponse
+	(*CertificateRevocationList)(nil),      // 22: cairn.sa.v1.CertificateRevocationList
+	(*PingRequest)(nil),                    // 23: cairn.sa.v1.PingRequest
+	(*PingResponse)(nil),                   // 24: cairn.sa.v1.PingResponse
+	(*CreateAccountRequest)(nil),           // 25: cairn.sa.v1.CreateAccountRequest
+	(*CreateAccountResponse)(nil),          // 26: cairn.sa.v1.CreateAccountResponse
+	(*UpdateAccountRequest)(nil),           // 27: cairn.sa.v1.UpdateAccountRequest
+	(*ChangeAccountKeyRequest)(nil),        // 28: cairn.sa.v1.ChangeAccountKeyRequest
+	(*CreateOrderRequest)(nil),             // 29: cairn.sa.v1.CreateOrderRequest
+	(*CreateOrderResponse)(nil),            // 30: cairn.sa.v1.CreateOrderResponse
+	(*ReusableAuthorizationsRequest)(nil),  // 31: cairn.sa.v1.ReusableAuthorizationsRequest
+	(*CreateAuthorizationRequest)(nil),     // 32: cairn.sa.v1.CreateAuthorizationRequest
+	(*CreateAuthorizationResponse)(nil),    // 33: cairn.sa.v1.CreateAuthorizationResponse
+	(*DeactivateAuthorizationRequest)(nil), // 34: cairn.sa.v1.DeactivateAuthorizationRequest
+	(*BeginValidationRequest)(nil),         // 35: cairn.sa.v1.BeginValidationRequest
+	(*ClaimRequest)(nil),                   // 36: cairn.sa.v1.ClaimRequest
+	(*RetryValidationRequest)(nil),         // 37: cairn.sa.v1.RetryValidationRequest
+	(*RetryValidationResponse)(nil),        // 38: cairn.sa.v1.RetryValidationResponse
+	(*CompleteValidationRequest)(nil),      // 39: cairn.sa.v1.CompleteValidationRequest
+	(*RecordCAARequest)(nil),               // 40: cairn.sa.v1.RecordCAARequest
+	(*RecordCAAResponse)(nil),              // 41: cairn.sa.v1.RecordCAAResponse
+	(*RecordIssuanceRequest)(nil),          // 42: cairn.sa.v1.RecordIssuanceRequest
+	(*RecordIssuanceResponse)(nil),         // 43: cairn.sa.v1.RecordIssuanceResponse
+	(*CompleteIssuanceRequest)(nil),        // 44: cairn.sa.v1.CompleteIssuanceRequest
+	(*CompleteIssuanceResponse)(nil),       // 45: cairn.sa.v1.CompleteIssuanceResponse
+	(*FailIssuanceRequest)(nil),            // 46: cairn.sa.v1.FailIssuanceRequest
+	(*FailIssuanceResponse)(nil),           // 47: cairn.sa.v1.FailIssuanceResponse
+	(*RevokeRequest)(nil),                  // 48: cairn.sa.v1.RevokeRequest
+	(*RevokeResponse)(nil),                 // 49: cairn.sa.v1.RevokeResponse
+	(*RevocationsRequest)(nil),             // 50: cairn.sa.v1.RevocationsRequest
+	(*RevocationsResponse)(nil),            // 51: cairn.sa.v1.RevocationsResponse
+	(*LatestRevocationRequest)(nil),        // 52: cairn.sa.v1.LatestRevocationRequest
+	(*LatestRevocationResponse)(nil),       // 53: cairn.sa.v1.LatestRevocationResponse
+	(*PublishCRLRequest)(nil),              // 54: cairn.sa.v1.PublishCRLRequest
+	(*PublishCRLResponse)(nil),             // 55: cairn.sa.v1.PublishCRLResponse
+	(*PutIssuerRequest)(nil),               // 56: cairn.sa.v1.PutIssuerRequest
+	(*PutIssuerResponse)(nil),              // 57: cairn.sa.v1.PutIssuerResponse
+	(*BlockKeyRequest)(nil),                // 58: cairn.sa.v1.BlockKeyRequest
+	(*BlockKeyResponse)(nil),               // 59: cairn.sa.v1.BlockKeyResponse
+	(*KeyBlockedRequest)(nil),              // 60: cairn.sa.v1.KeyBlockedRequest
+	(*KeyBlockedResponse)(nil),             // 61: cairn.sa.v1.KeyBlockedResponse
+	(*LeaseRequest)(nil),                   // 62: cairn.sa.v1.LeaseRequest
+	(*LeaseResponse)(nil),                  // 63: cairn.sa.v1.LeaseResponse
+	(*ExternalKey)(nil),                    // 64: cairn.sa.v1.ExternalKey
+	(*CreateExternalKeyRequest)(nil),       // 65: cairn.sa.v1.CreateExternalKeyRequest
+	(*CreateExternalKeyResponse)(nil),      // 66: cairn.sa.v1.CreateExternalKeyResponse
+	(*ExternalKeyRequest)(nil),             // 67: cairn.sa.v1.ExternalKeyRequest
+	(*ExternalKeyResponse)(nil),            // 68: cairn.sa.v1.ExternalKeyResponse
+	(*ExternalKeysRequest)(nil),            // 69: cairn.sa.v1.ExternalKeysRequest
+	(*ExternalKeysResponse)(nil),           // 70: cairn.sa.v1.ExternalKeysResponse
+	(*RevokeExternalKeyRequest)(nil),       // 71: cairn.sa.v1.RevokeExternalKeyRequest
+	(*RevokeExternalKeyResponse)(nil),      // 72: cairn.sa.v1.RevokeExternalKeyResponse
+	(*RenewalOrder)(nil),                   // 73: cairn.sa.v1.RenewalOrder
+	(*RenewalOrderRequest)(nil),            // 74: cairn.sa.v1.RenewalOrderRequest
+	(*RenewalOrderResponse)(nil),           // 75: cairn.sa.v1.RenewalOrderResponse
+	(*CreateRenewalOrderRequest)(nil),      // 76: cairn.sa.v1.CreateRenewalOrderRequest
+	(*CreateRenewalOrderResponse)(nil),     // 77: cairn.sa.v1.CreateRenewalOrderResponse
+	(*RenewalOrdersRequest)(nil),           // 78: cairn.sa.v1.RenewalOrdersRequest
+	(*RenewalOrdersResponse)(nil),          // 79: cairn.sa.v1.RenewalOrdersResponse
+	(*CancelOrderRequest)(nil),             // 80: cairn.sa.v1.CancelOrderRequest
+	(*OrdersClaimedResponse)(nil),          // 81: cairn.sa.v1.OrdersClaimedResponse
+	(*RecordCAARequest_Entry)(nil),         // 82: cairn.sa.v1.RecordCAARequest.Entry
+	(*acmepb.Account)(nil),                 // 83: cairn.acme.v1.Account
+	(*acmepb.Order)(nil),                   // 84: cairn.acme.v1.Order
+	(*acmepb.Authorization)(nil),           // 85: cairn.acme.v1.Authorization
+	(*acmepb.Certificate)(nil),             // 86: cairn.acme.v1.Certificate
+	(*timestamppb.Timestamp)(nil),          // 87: google.protobuf.Timestamp
+	(*acmepb.Issuer)(nil),                  // 88: cairn.acme.v1.Issuer
+	(*acmepb.Strings)(nil),                 // 89: cairn.acme.v1.Strings
+	(*acmepb.Identifier)(nil),              // 90: cairn.acme.v1.Identifier
+	(*acmepb.Problem)(nil),                 // 91: cairn.acme.v1.Problem
+	(*acmepb.Evidence)(nil),                // 92: cairn.acme.v1.Evidence
+	(*acmepb.Revocation)(nil),              // 93: cairn.acme.v1.Revocation
+	(*acmepb.CAAEvidence)(nil),             // 94: cairn.acme.v1.CAAEvidence
 }
 var file_internal_rpc_sa_proto_depIdxs = []int32{
-	80,  // 0: cairn.sa.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
-	81,  // 1: cairn.sa.v1.OrderResponse.order:type_name -> cairn.acme.v1.Order
-	82,  // 2: cairn.sa.v1.AuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
-	82,  // 3: cairn.sa.v1.AuthorizationsResponse.authorizations:type_name -> cairn.acme.v1.Authorization
-	83,  // 4: cairn.sa.v1.CertificateResponse.certificate:type_name -> cairn.acme.v1.Certificate
-	83,  // 5: cairn.sa.v1.CertificatesResponse.certificates:type_name -> cairn.acme.v1.Certificate
-	84,  // 6: cairn.sa.v1.IssuerResponse.issuer:type_name -> cairn.acme.v1.Issuer
-	84,  // 7: cairn.sa.v1.IssuersResponse.issuers:type_name -> cairn.acme.v1.Issuer
-	19,  // 8: cairn.sa.v1.CRLResponse.crl:type_name -> cairn.sa.v1.CertificateRevocationList
-	85,  // 9: cairn.sa.v1.CertificateRevocationList.this_update:type_name -> google.protobuf.Timestamp
-	85,  // 10: cairn.sa.v1.CertificateRevocationList.next_update:type_name -> google.protobuf.Timestamp
-	80,  // 11: cairn.sa.v1.CreateAccountRequest.account:type_name -> cairn.acme.v1.Account
-	80,  // 12: cairn.sa.v1.CreateAccountResponse.stored:type_name -> cairn.acme.v1.Account
-	86,  // 13: cairn.sa.v1.UpdateAccountRequest.contacts:type_name -> cairn.acme.v1.Strings
-	81,  // 14: cairn.sa.v1.CreateOrderRequest.order:type_name -> cairn.acme.v1.Order
-	82,  // 15: cairn.sa.v1.CreateOrderRequest.authorizations:type_name -> cairn.acme.v1.Authorization
-	87,  // 16: cairn.sa.v1.ReusableAuthorizationsRequest.identifiers:type_name -> cairn.acme.v1.Identifier
-	85,  // 17: cairn.sa.v1.ReusableAuthorizationsRequest.valid_until:type_name -> google.protobuf.Timestamp
-	85,  // 18: cairn.sa.v1.ReusableAuthorizationsRequest.validated_by:type_name -> google.protobuf.Timestamp
-	85,  // 19: cairn.sa.v1.ReusableAuthorizationsRequest.pending_until:type_name -> google.protobuf.Timestamp
-	82,  // 20: cairn.sa.v1.CreateAuthorizationRequest.authorization:type_name -> cairn.acme.v1.Authorization
-	85,  // 21: cairn.sa.v1.BeginValidationRequest.lease_until:type_name -> google.protobuf.Timestamp
-	85,  // 22: cairn.sa.v1.ClaimRequest.lease_until:type_name -> google.protobuf.Timestamp
-	88,  // 23: cairn.sa.v1.RetryValidationRequest.error:type_name -> cairn.acme.v1.Problem
-	85,  // 24: cairn.sa.v1.RetryValidationRequest.next_try:type_name -> google.protobuf.Timestamp
-	88,  // 25: cairn.sa.v1.CompleteValidationRequest.problem:type_name -> cairn.acme.v1.Problem
-	85,  // 26: cairn.sa.v1.CompleteValidationRequest.validated:type_name -> google.protobuf.Timestamp
-	85,  // 27: cairn.sa.v1.CompleteValidationRequest.expires:type_name -> google.protobuf.Timestamp
-	89,  // 28: cairn.sa.v1.CompleteValidationRequest.evidence:type_name -> cairn.acme.v1.Evidence
-	79,  // 29: cairn.sa.v1.RecordCAARequest.evidence:type_name -> cairn.sa.v1.RecordCAARequest.Entry
-	83,  // 30: cairn.sa.v1.RecordIssuanceRequest.certificate:type_name -> cairn.acme.v1.Certificate
-	85,  // 31: cairn.sa.v1.RecordIssuanceRequest.lease_until:type_name -> google.protobuf.Timestamp
-	85,  // 32: cairn.sa.v1.RecordIssuanceRequest.next_renewal:type_name -> google.protobuf.Timestamp
-	88,  // 33: cairn.sa.v1.FailIssuanceRequest.problem:type_name -> cairn.acme.v1.Problem
-	90,  // 34: cairn.sa.v1.RevokeRequest.revocation:type_name -> cairn.acme.v1.Revocation
-	85,  // 35: cairn.sa.v1.RevocationsRequest.expires_after:type_name -> google.protobuf.Timestamp
-	90,  // 36: cairn.sa.v1.RevocationsResponse.revocations:type_name -> cairn.acme.v1.Revocation
-	85,  // 37: cairn.sa.v1.LatestRevocationResponse.at:type_name -> google.protobuf.Timestamp
-	19,  // 38: cairn.sa.v1.PublishCRLRequest.crl:type_name -> cairn.sa.v1.CertificateRevocationList
-	84,  // 39: cairn.sa.v1.PutIssuerRequest.issuer:type_name -> cairn.acme.v1.Issuer
-	85,  // 40: cairn.sa.v1.BlockKeyRequest.at:type_name -> google.protobuf.Timestamp
-	85,  // 41: cairn.sa.v1.LeaseRequest.until:type_name -> google.protobuf.Timestamp
-	85,  // 42: cairn.sa.v1.ExternalKey.created_at:type_name -> google.protobuf.Timestamp
-	85,  // 43: cairn.sa.v1.ExternalKey.revoked_at:type_name -> google.protobuf.Timestamp
-	61,  // 44: cairn.sa.v1.CreateExternalKeyRequest.key:type_name -> cairn.sa.v1.ExternalKey
-	61,  // 45: cairn.sa.v1.ExternalKeyResponse.key:type_name -> cairn.sa.v1.ExternalKey
-	61,  // 46: cairn.sa.v1.ExternalKeysResponse.keys:type_name -> cairn.sa.v1.ExternalKey
-	85,  // 47: cairn.sa.v1.RevokeExternalKeyRequest.at:type_name -> google.protobuf.Timestamp
-	85,  // 48: cairn.sa.v1.RenewalOrder.issued_from:type_name -> google.protobuf.Timestamp
-	85,  // 49: cairn.sa.v1.RenewalOrder.issued_before:type_name -> google.protobuf.Timestamp
-	85,  // 50: cairn.sa.v1.RenewalOrder.start:type_name -> google.protobuf.Timestamp
-	85,  // 51: cairn.sa.v1.RenewalOrder.end:type_name -> google.protobuf.Timestamp
-	85,  // 52: cairn.sa.v1.RenewalOrder.created_at:type_name -> google.protobuf.Timestamp
-	83,  // 53: cairn.sa.v1.RenewalOrderRequest.certificate:type_name -> cairn.acme.v1.Certificate
-	70,  // 54: cairn.sa.v1.RenewalOrderResponse.order:type_name -> cairn.sa.v1.RenewalOrder
-	70,  // 55: cairn.sa.v1.CreateRenewalOrderRequest.order:type_name -> cairn.sa.v1.RenewalOrder
-	70,  // 56: cairn.sa.v1.RenewalOrdersResponse.orders:type_name -> cairn.sa.v1.RenewalOrder
-	85,  // 57: cairn.sa.v1.CancelOrderRequest.at:type_name -> google.protobuf.Timestamp
-	81,  // 58: cairn.sa.v1.OrdersClaimedResponse.orders:type_name -> cairn.acme.v1.Order
-	91,  // 59: cairn.sa.v1.RecordCAARequest.Entry.evidence:type_name -> cairn.acme.v1.CAAEvidence
-	6,   // 60: cairn.sa.v1.StorageAuthority.Account:input_type -> cairn.sa.v1.AccountRequest
-	7,   // 61: cairn.sa.v1.StorageAuthority.AccountByKey:input_type -> cairn.sa.v1.AccountByKeyRequest
-	8,   // 62: cairn.sa.v1.StorageAuthority.Order:input_type -> cairn.sa.v1.OrderRequest
-	9,   // 63: cairn.sa.v1.StorageAuthority.Orders:input_type -> cairn.sa.v1.OrdersRequest
-	11,  // 64: cairn.sa.v1.StorageAuthority.Authorization:input_type -> cairn.sa.v1.AuthorizationRequest
-	12,  // 65: cairn.sa.v1.StorageAuthority.Certificate:input_type -> cairn.sa.v1.CertificateRequest
-	13,  // 66: cairn.sa.v1.StorageAuthority.Issuer:input_type -> cairn.sa.v1.IssuerRequest
-	15,  // 67: cairn.sa.v1.StorageAuthority.Issuers:input_type -> cairn.sa.v1.IssuersRequest
-	17,  // 68: cairn.sa.v1.StorageAuthority.CRL:input_type -> cairn.sa.v1.CRLRequest
-	71,  // 69: cairn.sa.v1.StorageAuthority.RenewalOrder:input_type -> cairn.sa.v1.RenewalOrderRequest
-	20,  // 70: cairn.sa.v1.StorageAuthority.Ping:input_type -> cairn.sa.v1.PingRequest
-	22,  // 71: cairn.sa.v1.StorageAuthority.CreateAccount:input_type -> cairn.sa.v1.CreateAccountRequest
-	24,  // 72: cairn.sa.v1.StorageAuthority.UpdateAccount:input_type -> cairn.sa.v1.UpdateAccountRequest
-	25,  // 73: cairn.sa.v1.StorageAuthority.ChangeAccountKey:input_type -> cairn.sa.v1.ChangeAccountKeyRequest
-	26,  // 74: cairn.sa.v1.StorageAuthority.CreateOrder:input_type -> cairn.sa.v1.CreateOrderRequest
-	28,  // 75: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:input_type -> cairn.sa.v1.ReusableAuthorizationsRequest
-	29,  // 76: cairn.sa.v1.StorageAuthority.CreateAuthorization:input_type -> cairn.sa.v1.CreateAuthorizationRequest
-	31,  // 77: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:input_type -> cairn.sa.v1.DeactivateAuthorizationRequest
-	32,  // 78: cairn.sa.v1.StorageAuthority.BeginValidation:input_type -> cairn.sa.v1.BeginValidationRequest
-	33,  // 79: cairn.sa.v1.StorageAuthority.ClaimValidations:input_type -> cairn.sa.v1.ClaimRequest
-	34,  // 80: cairn.sa.v1.StorageAuthority.RetryValidation:input_type -> cairn.sa.v1.RetryValidationRequest
-	36,  // 81: cairn.sa.v1.StorageAuthority.CompleteValidation:input_type -> cairn.sa.v1.CompleteValidationRequest
-	37,  // 82: cairn.sa.v1.StorageAuthority.RecordCAA:input_type -> cairn.sa.v1.RecordCAARequest
-	39,  // 83: cairn.sa.v1.StorageAuthority.RecordIssuance:input_type -> cairn.sa.v1.RecordIssuanceRequest
-	33,  // 84: cairn.sa.v1.StorageAuthority.ClaimIssuances:input_type -> cairn.sa.v1.ClaimRequest
-	41,  // 85: cairn.sa.v1.StorageAuthority.CompleteIssuance:input_type -> cairn.sa.v1.CompleteIssuanceRequest
-	43,  // 86: cairn.sa.v1.StorageAuthority.FailIssuance:input_type -> cairn.sa.v1.FailIssuanceRequest
-	45,  // 87: cairn.sa.v1.StorageAuthority.Revoke:input_type -> cairn.sa.v1.RevokeRequest
-	47,  // 88: cairn.sa.v1.StorageAuthority.Revocations:input_type -> cairn.sa.v1.RevocationsRequest
-	49,  // 89: cairn.sa.v1.StorageAuthority.LatestRevocation:input_type -> cairn.sa.v1.LatestRevocationRequest
-	51,  // 90: cairn.sa.v1.StorageAuthority.PublishCRL:input_type -> cairn.sa.v1.PublishCRLRequest
-	53,  // 91: cairn.sa.v1.StorageAuthority.PutIssuer:input_type -> cairn.sa.v1.PutIssuerRequest
-	55,  // 92: cairn.sa.v1.StorageAuthority.BlockKey:input_type -> cairn.sa.v1.BlockKeyRequest
-	57,  // 93: cairn.sa.v1.StorageAuthority.KeyBlocked:input_type -> cairn.sa.v1.KeyBlockedRequest
-	59,  // 94: cairn.sa.v1.StorageAuthority.Lease:input_type -> cairn.sa.v1.LeaseRequest
-	62,  // 95: cairn.sa.v1.StorageAuthority.CreateExternalKey:input_type -> cairn.sa.v1.CreateExternalKeyRequest
-	64,  // 96: cairn.sa.v1.StorageAuthority.ExternalKey:input_type -> cairn.sa.v1.ExternalKeyRequest
-	66,  // 97: cairn.sa.v1.StorageAuthority.ExternalKeys:input_type -> cairn.sa.v1.ExternalKeysRequest
-	68,  // 98: cairn.sa.v1.StorageAuthority.RevokeExternalKey:input_type -> cairn.sa.v1.RevokeExternalKeyRequest
-	73,  // 99: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:input_type -> cairn.sa.v1.CreateRenewalOrderRequest
-	75,  // 100: cairn.sa.v1.StorageAuthority.RenewalOrders:input_type -> cairn.sa.v1.RenewalOrdersRequest
-	77,  // 101: cairn.sa.v1.StorageAuthority.CancelOrder:input_type -> cairn.sa.v1.CancelOrderRequest
-	33,  // 102: cairn.sa.v1.StorageAuthority.ClaimRenewals:input_type -> cairn.sa.v1.ClaimRequest
-	39,  // 103: cairn.sa.v1.StorageAuthority.RecordRenewal:input_type -> cairn.sa.v1.RecordIssuanceRequest
-	0,   // 104: cairn.sa.v1.StorageAuthority.Account:output_type -> cairn.sa.v1.AccountResponse
-	0,   // 105: cairn.sa.v1.StorageAuthority.AccountByKey:output_type -> cairn.sa.v1.AccountResponse
-	1,   // 106: cairn.sa.v1.StorageAuthority.Order:output_type -> cairn.sa.v1.OrderResponse
-	10,  // 107: cairn.sa.v1.StorageAuthority.Orders:output_type -> cairn.sa.v1.OrdersResponse
-	2,   // 108: cairn.sa.v1.StorageAuthority.Authorization:output_type -> cairn.sa.v1.AuthorizationResponse
-	4,   // 109: cairn.sa.v1.StorageAuthority.Certificate:output_type -> cairn.sa.v1.CertificateResponse
-	14,  // 110: cairn.sa.v1.StorageAuthority.Issuer:output_type -> cairn.sa.v1.IssuerResponse
-	16,  // 111: cairn.sa.v1.StorageAuthority.Issuers:output_type -> cairn.sa.v1.IssuersResponse
-	18,  // 112: cairn.sa.v1.StorageAuthority.CRL:output_type -> cairn.sa.v1.CRLResponse
-	72,  // 113: cairn.sa.v1.StorageAuthority.RenewalOrder:output_type -> cairn.sa.v1.RenewalOrderResponse
-	21,  // 114: cairn.sa.v1.StorageAuthority.Ping:output_type -> cairn.sa.v1.PingResponse
-	23,  // 115: cairn.sa.v1.StorageAuthority.CreateAccount:output_type -> cairn.sa.v1.CreateAccountResponse
-	0,   // 116: cairn.sa.v1.StorageAuthority.UpdateAccount:output_type -> cairn.sa.v1.AccountResponse
-	0,   // 117: cairn.sa.v1.StorageAuthority.ChangeAccountKey:output_type -> cairn.sa.v1.AccountResponse
-	27,  // 118: cairn.sa.v1.StorageAuthority.CreateOrder:output_type -> cairn.sa.v1.CreateOrderResponse
-	3,   // 119: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:output_type -> cairn.sa.v1.AuthorizationsResponse
-	30,  // 120: cairn.sa.v1.StorageAuthority.CreateAuthorization:output_type -> cairn.sa.v1.CreateAuthorizationResponse
-	2,   // 121: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:output_type -> cairn.sa.v1.AuthorizationResponse
-	2,   // 122: cairn.sa.v1.StorageAuthority.BeginValidation:output_type -> cairn.sa.v1.AuthorizationResponse
-	3,   // 123: cairn.sa.v1.StorageAuthority.ClaimValidations:output_type -> cairn.sa.v1.AuthorizationsResponse
-	35,  // 124: cairn.sa.v1.StorageAuthority.RetryValidation:output_type -> cairn.sa.v1.RetryValidationResponse
-	2,   // 125: cairn.sa.v1.StorageAuthority.CompleteValidation:output_type -> cairn.sa.v1.AuthorizationResponse
-	38,  // 126: cairn.sa.v1.StorageAuthority.RecordCAA:output_type -> cairn.sa.v1.RecordCAAResponse
-	40,  // 127: cairn.sa.v1.StorageAuthority.RecordIssuance:output_type -> cairn.sa.v1.RecordIssuanceResponse
-	5,   // 128: cairn.sa.v1.StorageAuthority.ClaimIssuances:output_type -> cairn.sa.v1.CertificatesResponse
-	42,  // 129: cairn.sa.v1.StorageAuthority.CompleteIssuance:output_type -> cairn.sa.v1.CompleteIssuanceResponse
-	44,  // 130: cairn.sa.v1.StorageAuthority.FailIssuance:output_type -> cairn.sa.v1.FailIssuanceResponse
-	46,  // 131: cairn.sa.v1.StorageAuthority.Revoke:output_type -> cairn.sa.v1.RevokeResponse
-	48,  // 132: cairn.sa.v1.StorageAuthority.Revocations:output_type -> cairn.sa.v1.RevocationsResponse
-	50,  // 133: cairn.sa.v1.StorageAuthority.LatestRevocation:output_type -> cairn.sa.v1.LatestRevocationResponse
-	52,  // 134: cairn.sa.v1.StorageAuthority.PublishCRL:output_type -> cairn.sa.v1.PublishCRLResponse
-	54,  // 135: cairn.sa.v1.StorageAuthority.PutIssuer:output_type -> cairn.sa.v1.PutIssuerResponse
-	56,  // 136: cairn.sa.v1.StorageAuthority.BlockKey:output_type -> cairn.sa.v1.BlockKeyResponse
-	58,  // 137: cairn.sa.v1.StorageAuthority.KeyBlocked:output_type -> cairn.sa.v1.KeyBlockedResponse
-	60,  // 138: cairn.sa.v1.StorageAuthority.Lease:output_type -> cairn.sa.v1.LeaseResponse
-	63,  // 139: cairn.sa.v1.StorageAuthority.CreateExternalKey:output_type -> cairn.sa.v1.CreateExternalKeyResponse
-	65,  // 140: cairn.sa.v1.StorageAuthority.ExternalKey:output_type -> cairn.sa.v1.ExternalKeyResponse
-	67,  // 141: cairn.sa.v1.StorageAuthority.ExternalKeys:output_type -> cairn.sa.v1.ExternalKeysResponse
-	69,  // 142: cairn.sa.v1.StorageAuthority.RevokeExternalKey:output_type -> cairn.sa.v1.RevokeExternalKeyResponse
-	74,  // 143: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:output_type -> cairn.sa.v1.CreateRenewalOrderResponse
-	76,  // 144: cairn.sa.v1.StorageAuthority.RenewalOrders:output_type -> cairn.sa.v1.RenewalOrdersResponse
-	1,   // 145: cairn.sa.v1.StorageAuthority.CancelOrder:output_type -> cairn.sa.v1.OrderResponse
-	78,  // 146: cairn.sa.v1.StorageAuthority.ClaimRenewals:output_type -> cairn.sa.v1.OrdersClaimedResponse
-	40,  // 147: cairn.sa.v1.StorageAuthority.RecordRenewal:output_type -> cairn.sa.v1.RecordIssuanceResponse
-	104, // [104:148] is the sub-list for method output_type
-	60,  // [60:104] is the sub-list for method input_type
-	60,  // [60:60] is the sub-list for extension type_name
-	60,  // [60:60] is the sub-list for extension extendee
-	0,   // [0:60] is the sub-list for field type_name
+	83,  // 0: cairn.sa.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
+	84,  // 1: cairn.sa.v1.OrderResponse.order:type_name -> cairn.acme.v1.Order
+	85,  // 2: cairn.sa.v1.AuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
+	85,  // 3: cairn.sa.v1.AuthorizationsResponse.authorizations:type_name -> cairn.acme.v1.Authorization
+	86,  // 4: cairn.sa.v1.CertificateResponse.certificate:type_name -> cairn.acme.v1.Certificate
+	86,  // 5: cairn.sa.v1.CertificatesResponse.certificates:type_name -> cairn.acme.v1.Certificate
+	10,  // 6: cairn.sa.v1.AccountKeysResponse.keys:type_name -> cairn.sa.v1.UsedKey
+	87,  // 7: cairn.sa.v1.UsedKey.since:type_name -> google.protobuf.Timestamp
+	88,  // 8: cairn.sa.v1.IssuerResponse.issuer:type_name -> cairn.acme.v1.Issuer
+	88,  // 9: cairn.sa.v1.IssuersResponse.issuers:type_name -> cairn.acme.v1.Issuer
+	22,  // 10: cairn.sa.v1.CRLResponse.crl:type_name -> cairn.sa.v1.CertificateRevocationList
+	87,  // 11: cairn.sa.v1.CertificateRevocationList.this_update:type_name -> google.protobuf.Timestamp
+	87,  // 12: cairn.sa.v1.CertificateRevocationList.next_update:type_name -> google.protobuf.Timestamp
+	83,  // 13: cairn.sa.v1.CreateAccountRequest.account:type_name -> cairn.acme.v1.Account
+	83,  // 14: cairn.sa.v1.CreateAccountResponse.stored:type_name -> cairn.acme.v1.Account
+	89,  // 15: cairn.sa.v1.UpdateAccountRequest.contacts:type_name -> cairn.acme.v1.Strings
+	84,  // 16: cairn.sa.v1.CreateOrderRequest.order:type_name -> cairn.acme.v1.Order
+	85,  // 17: cairn.sa.v1.CreateOrderRequest.authorizations:type_name -> cairn.acme.v1.Authorization
+	90,  // 18: cairn.sa.v1.ReusableAuthorizationsRequest.identifiers:type_name -> cairn.acme.v1.Identifier
+	87,  // 19: cairn.sa.v1.ReusableAuthorizationsRequest.valid_until:type_name -> google.protobuf.Timestamp
+	87,  // 20: cairn.sa.v1.ReusableAuthorizationsRequest.validated_by:type_name -> google.protobuf.Timestamp
+	87,  // 21: cairn.sa.v1.ReusableAuthorizationsRequest.pending_until:type_name -> google.protobuf.Timestamp
+	85,  // 22: cairn.sa.v1.CreateAuthorizationRequest.authorization:type_name -> cairn.acme.v1.Authorization
+	87,  // 23: cairn.sa.v1.BeginValidationRequest.lease_until:type_name -> google.protobuf.Timestamp
+	87,  // 24: cairn.sa.v1.ClaimRequest.lease_until:type_name -> google.protobuf.Timestamp
+	91,  // 25: cairn.sa.v1.RetryValidationRequest.error:type_name -> cairn.acme.v1.Problem
+	87,  // 26: cairn.sa.v1.RetryValidationRequest.next_try:type_name -> google.protobuf.Timestamp
+	91,  // 27: cairn.sa.v1.CompleteValidationRequest.problem:type_name -> cairn.acme.v1.Problem
+	87,  // 28: cairn.sa.v1.CompleteValidationRequest.validated:type_name -> google.protobuf.Timestamp
+	87,  // 29: cairn.sa.v1.CompleteValidationRequest.expires:type_name -> google.protobuf.Timestamp
+	92,  // 30: cairn.sa.v1.CompleteValidationRequest.evidence:type_name -> cairn.acme.v1.Evidence
+	82,  // 31: cairn.sa.v1.RecordCAARequest.evidence:type_name -> cairn.sa.v1.RecordCAARequest.Entry
+	86,  // 32: cairn.sa.v1.RecordIssuanceRequest.certificate:type_name -> cairn.acme.v1.Certificate
+	87,  // 33: cairn.sa.v1.RecordIssuanceRequest.lease_until:type_name -> google.protobuf.Timestamp
+	87,  // 34: cairn.sa.v1.RecordIssuanceRequest.next_renewal:type_name -> google.protobuf.Timestamp
+	91,  // 35: cairn.sa.v1.FailIssuanceRequest.problem:type_name -> cairn.acme.v1.Problem
+	93,  // 36: cairn.sa.v1.RevokeRequest.revocation:type_name -> cairn.acme.v1.Revocation
+	87,  // 37: cairn.sa.v1.RevocationsRequest.expires_after:type_name -> google.protobuf.Timestamp
+	93,  // 38: cairn.sa.v1.RevocationsResponse.revocations:type_name -> cairn.acme.v1.Revocation
+	87,  // 39: cairn.sa.v1.LatestRevocationResponse.at:type_name -> google.protobuf.Timestamp
+	22,  // 40: cairn.sa.v1.PublishCRLRequest.crl:type_name -> cairn.sa.v1.CertificateRevocationList
+	88,  // 41: cairn.sa.v1.PutIssuerRequest.issuer:type_name -> cairn.acme.v1.Issuer
+	87,  // 42: cairn.sa.v1.BlockKeyRequest.at:type_name -> google.protobuf.Timestamp
+	87,  // 43: cairn.sa.v1.LeaseRequest.until:type_name -> google.protobuf.Timestamp
+	87,  // 44: cairn.sa.v1.ExternalKey.created_at:type_name -> google.protobuf.Timestamp
+	87,  // 45: cairn.sa.v1.ExternalKey.revoked_at:type_name -> google.protobuf.Timestamp
+	64,  // 46: cairn.sa.v1.CreateExternalKeyRequest.key:type_name -> cairn.sa.v1.ExternalKey
+	64,  // 47: cairn.sa.v1.ExternalKeyResponse.key:type_name -> cairn.sa.v1.ExternalKey
+	64,  // 48: cairn.sa.v1.ExternalKeysResponse.keys:type_name -> cairn.sa.v1.ExternalKey
+	87,  // 49: cairn.sa.v1.RevokeExternalKeyRequest.at:type_name -> google.protobuf.Timestamp
+	87,  // 50: cairn.sa.v1.RenewalOrder.issued_from:type_name -> google.protobuf.Timestamp
+	87,  // 51: cairn.sa.v1.RenewalOrder.issued_before:type_name -> google.protobuf.Timestamp
+	87,  // 52: cairn.sa.v1.RenewalOrder.start:type_name -> google.protobuf.Timestamp
+	87,  // 53: cairn.sa.v1.RenewalOrder.end:type_name -> google.protobuf.Timestamp
+	87,  // 54: cairn.sa.v1.RenewalOrder.created_at:type_name -> google.protobuf.Timestamp
+	86,  // 55: cairn.sa.v1.RenewalOrderRequest.certificate:type_name -> cairn.acme.v1.Certificate
+	73,  // 56: cairn.sa.v1.RenewalOrderResponse.order:type_name -> cairn.sa.v1.RenewalOrder
+	73,  // 57: cairn.sa.v1.CreateRenewalOrderRequest.order:type_name -> cairn.sa.v1.RenewalOrder
+	73,  // 58: cairn.sa.v1.RenewalOrdersResponse.orders:type_name -> cairn.sa.v1.RenewalOrder
+	87,  // 59: cairn.sa.v1.CancelOrderRequest.at:type_name -> google.protobuf.Timestamp
+	84,  // 60: cairn.sa.v1.OrdersClaimedResponse.orders:type_name -> cairn.acme.v1.Order
+	94,  // 61: cairn.sa.v1.RecordCAARequest.Entry.evidence:type_name -> cairn.acme.v1.CAAEvidence
+	6,   // 62: cairn.sa.v1.StorageAuthority.Account:input_type -> cairn.sa.v1.AccountRequest
+	7,   // 63: cairn.sa.v1.StorageAuthority.AccountByKey:input_type -> cairn.sa.v1.AccountByKeyRequest
+	8,   // 64: cairn.sa.v1.StorageAuthority.AccountKeys:input_type -> cairn.sa.v1.AccountKeysRequest
+	11,  // 65: cairn.sa.v1.StorageAuthority.Order:input_type -> cairn.sa.v1.OrderRequest
+	12,  // 66: cairn.sa.v1.StorageAuthority.Orders:input_type -> cairn.sa.v1.OrdersRequest
+	14,  // 67: cairn.sa.v1.StorageAuthority.Authorization:input_type -> cairn.sa.v1.AuthorizationRequest
+	15,  // 68: cairn.sa.v1.StorageAuthority.Certificate:input_type -> cairn.sa.v1.CertificateRequest
+	16,  // 69: cairn.sa.v1.StorageAuthority.Issuer:input_type -> cairn.sa.v1.IssuerRequest
+	18,  // 70: cairn.sa.v1.StorageAuthority.Issuers:input_type -> cairn.sa.v1.IssuersRequest
+	20,  // 71: cairn.sa.v1.StorageAuthority.CRL:input_type -> cairn.sa.v1.CRLRequest
+	74,  // 72: cairn.sa.v1.StorageAuthority.RenewalOrder:input_type -> cairn.sa.v1.RenewalOrderRequest
+	23,  // 73: cairn.sa.v1.StorageAuthority.Ping:input_type -> cairn.sa.v1.PingRequest
+	25,  // 74: cairn.sa.v1.StorageAuthority.CreateAccount:input_type -> cairn.sa.v1.CreateAccountRequest
+	27,  // 75: cairn.sa.v1.StorageAuthority.UpdateAccount:input_type -> cairn.sa.v1.UpdateAccountRequest
+	28,  // 76: cairn.sa.v1.StorageAuthority.ChangeAccountKey:input_type -> cairn.sa.v1.ChangeAccountKeyRequest
+	29,  // 77: cairn.sa.v1.StorageAuthority.CreateOrder:input_type -> cairn.sa.v1.CreateOrderRequest
+	31,  // 78: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:input_type -> cairn.sa.v1.ReusableAuthorizationsRequest
+	32,  // 79: cairn.sa.v1.StorageAuthority.CreateAuthorization:input_type -> cairn.sa.v1.CreateAuthorizationRequest
+	34,  // 80: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:input_type -> cairn.sa.v1.DeactivateAuthorizationRequest
+	35,  // 81: cairn.sa.v1.StorageAuthority.BeginValidation:input_type -> cairn.sa.v1.BeginValidationRequest
+	36,  // 82: cairn.sa.v1.StorageAuthority.ClaimValidations:input_type -> cairn.sa.v1.ClaimRequest
+	37,  // 83: cairn.sa.v1.StorageAuthority.RetryValidation:input_type -> cairn.sa.v1.RetryValidationRequest
+	39,  // 84: cairn.sa.v1.StorageAuthority.CompleteValidation:input_type -> cairn.sa.v1.CompleteValidationRequest
+	40,  // 85: cairn.sa.v1.StorageAuthority.RecordCAA:input_type -> cairn.sa.v1.RecordCAARequest
+	42,  // 86: cairn.sa.v1.StorageAuthority.RecordIssuance:input_type -> cairn.sa.v1.RecordIssuanceRequest
+	36,  // 87: cairn.sa.v1.StorageAuthority.ClaimIssuances:input_type -> cairn.sa.v1.ClaimRequest
+	44,  // 88: cairn.sa.v1.StorageAuthority.CompleteIssuance:input_type -> cairn.sa.v1.CompleteIssuanceRequest
+	46,  // 89: cairn.sa.v1.StorageAuthority.FailIssuance:input_type -> cairn.sa.v1.FailIssuanceRequest
+	48,  // 90: cairn.sa.v1.StorageAuthority.Revoke:input_type -> cairn.sa.v1.RevokeRequest
+	50,  // 91: cairn.sa.v1.StorageAuthority.Revocations:input_type -> cairn.sa.v1.RevocationsRequest
+	52,  // 92: cairn.sa.v1.StorageAuthority.LatestRevocation:input_type -> cairn.sa.v1.LatestRevocationRequest
+	54,  // 93: cairn.sa.v1.StorageAuthority.PublishCRL:input_type -> cairn.sa.v1.PublishCRLRequest
+	56,  // 94: cairn.sa.v1.StorageAuthority.PutIssuer:input_type -> cairn.sa.v1.PutIssuerRequest
+	58,  // 95: cairn.sa.v1.StorageAuthority.BlockKey:input_type -> cairn.sa.v1.BlockKeyRequest
+	60,  // 96: cairn.sa.v1.StorageAuthority.KeyBlocked:input_type -> cairn.sa.v1.KeyBlockedRequest
+	62,  // 97: cairn.sa.v1.StorageAuthority.Lease:input_type -> cairn.sa.v1.LeaseRequest
+	65,  // 98: cairn.sa.v1.StorageAuthority.CreateExternalKey:input_type -> cairn.sa.v1.CreateExternalKeyRequest
+	67,  // 99: cairn.sa.v1.StorageAuthority.ExternalKey:input_type -> cairn.sa.v1.ExternalKeyRequest
+	69,  // 100: cairn.sa.v1.StorageAuthority.ExternalKeys:input_type -> cairn.sa.v1.ExternalKeysRequest
+	71,  // 101: cairn.sa.v1.StorageAuthority.RevokeExternalKey:input_type -> cairn.sa.v1.RevokeExternalKeyRequest
+	76,  // 102: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:input_type -> cairn.sa.v1.CreateRenewalOrderRequest
+	78,  // 103: cairn.sa.v1.StorageAuthority.RenewalOrders:input_type -> cairn.sa.v1.RenewalOrdersRequest
+	80,  // 104: cairn.sa.v1.StorageAuthority.CancelOrder:input_type -> cairn.sa.v1.CancelOrderRequest
+	36,  // 105: cairn.sa.v1.StorageAuthority.ClaimRenewals:input_type -> cairn.sa.v1.ClaimRequest
+	42,  // 106: cairn.sa.v1.StorageAuthority.RecordRenewal:input_type -> cairn.sa.v1.RecordIssuanceRequest
+	0,   // 107: cairn.sa.v1.StorageAuthority.Account:output_type -> cairn.sa.v1.AccountResponse
+	0,   // 108: cairn.sa.v1.StorageAuthority.AccountByKey:output_type -> cairn.sa.v1.AccountResponse
+	9,   // 109: cairn.sa.v1.StorageAuthority.AccountKeys:output_type -> cairn.sa.v1.AccountKeysResponse
+	1,   // 110: cairn.sa.v1.StorageAuthority.Order:output_type -> cairn.sa.v1.OrderResponse
+	13,  // 111: cairn.sa.v1.StorageAuthority.Orders:output_type -> cairn.sa.v1.OrdersResponse
+	2,   // 112: cairn.sa.v1.StorageAuthority.Authorization:output_type -> cairn.sa.v1.AuthorizationResponse
+	4,   // 113: cairn.sa.v1.StorageAuthority.Certificate:output_type -> cairn.sa.v1.CertificateResponse
+	17,  // 114: cairn.sa.v1.StorageAuthority.Issuer:output_type -> cairn.sa.v1.IssuerResponse
+	19,  // 115: cairn.sa.v1.StorageAuthority.Issuers:output_type -> cairn.sa.v1.IssuersResponse
+	21,  // 116: cairn.sa.v1.StorageAuthority.CRL:output_type -> cairn.sa.v1.CRLResponse
+	75,  // 117: cairn.sa.v1.StorageAuthority.RenewalOrder:output_type -> cairn.sa.v1.RenewalOrderResponse
+	24,  // 118: cairn.sa.v1.StorageAuthority.Ping:output_type -> cairn.sa.v1.PingResponse
+	26,  // 119: cairn.sa.v1.StorageAuthority.CreateAccount:output_type -> cairn.sa.v1.CreateAccountResponse
+	0,   // 120: cairn.sa.v1.StorageAuthority.UpdateAccount:output_type -> cairn.sa.v1.AccountResponse
+	0,   // 121: cairn.sa.v1.StorageAuthority.ChangeAccountKey:output_type -> cairn.sa.v1.AccountResponse
+	30,  // 122: cairn.sa.v1.StorageAuthority.CreateOrder:output_type -> cairn.sa.v1.CreateOrderResponse
+	3,   // 123: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:output_type -> cairn.sa.v1.AuthorizationsResponse
+	33,  // 124: cairn.sa.v1.StorageAuthority.CreateAuthorization:output_type -> cairn.sa.v1.CreateAuthorizationResponse
+	2,   // 125: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:output_type -> cairn.sa.v1.AuthorizationResponse
+	2,   // 126: cairn.sa.v1.StorageAuthority.BeginValidation:output_type -> cairn.sa.v1.AuthorizationResponse
+	3,   // 127: cairn.sa.v1.StorageAuthority.ClaimValidations:output_type -> cairn.sa.v1.AuthorizationsResponse
+	38,  // 128: cairn.sa.v1.StorageAuthority.RetryValidation:output_type -> cairn.sa.v1.RetryValidationResponse
+	2,   // 129: cairn.sa.v1.StorageAuthority.CompleteValidation:output_type -> cairn.sa.v1.AuthorizationResponse
+	41,  // 130: cairn.sa.v1.StorageAuthority.RecordCAA:output_type -> cairn.sa.v1.RecordCAAResponse
+	43,  // 131: cairn.sa.v1.StorageAuthority.RecordIssuance:output_type -> cairn.sa.v1.RecordIssuanceResponse
+	5,   // 132: cairn.sa.v1.StorageAuthority.ClaimIssuances:output_type -> cairn.sa.v1.CertificatesResponse
+	45,  // 133: cairn.sa.v1.StorageAuthority.CompleteIssuance:output_type -> cairn.sa.v1.CompleteIssuanceResponse
+	47,  // 134: cairn.sa.v1.StorageAuthority.FailIssuance:output_type -> cairn.sa.v1.FailIssuanceResponse
+	49,  // 135: cairn.sa.v1.StorageAuthority.Revoke:output_type -> cairn.sa.v1.RevokeResponse
+	51,  // 136: cairn.sa.v1.StorageAuthority.Revocations:output_type -> cairn.sa.v1.RevocationsResponse
+	53,  // 137: cairn.sa.v1.StorageAuthority.LatestRevocation:output_type -> cairn.sa.v1.LatestRevocationResponse
+	55,  // 138: cairn.sa.v1.StorageAuthority.PublishCRL:output_type -> cairn.sa.v1.PublishCRLResponse
+	57,  // 139: cairn.sa.v1.StorageAuthority.PutIssuer:output_type -> cairn.sa.v1.PutIssuerResponse
+	59,  // 140: cairn.sa.v1.StorageAuthority.BlockKey:output_type -> cairn.sa.v1.BlockKeyResponse
+	61,  // 141: cairn.sa.v1.StorageAuthority.KeyBlocked:output_type -> cairn.sa.v1.KeyBlockedResponse
+	63,  // 142: cairn.sa.v1.StorageAuthority.Lease:output_type -> cairn.sa.v1.LeaseResponse
+	66,  // 143: cairn.sa.v1.StorageAuthority.CreateExternalKey:output_type -> cairn.sa.v1.CreateExternalKeyResponse
+	68,  // 144: cairn.sa.v1.StorageAuthority.ExternalKey:output_type -> cairn.sa.v1.ExternalKeyResponse
+	70,  // 145: cairn.sa.v1.StorageAuthority.ExternalKeys:output_type -> cairn.sa.v1.ExternalKeysResponse
+	72,  // 146: cairn.sa.v1.StorageAuthority.RevokeExternalKey:output_type -> cairn.sa.v1.RevokeExternalKeyResponse
+	77,  // 147: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:output_type -> cairn.sa.v1.CreateRenewalOrderResponse
+	79,  // 148: cairn.sa.v1.StorageAuthority.RenewalOrders:output_type -> cairn.sa.v1.RenewalOrdersResponse
+	1,   // 149: cairn.sa.v1.StorageAuthority.CancelOrder:output_type -> cairn.sa.v1.OrderResponse
+	81,  // 150: cairn.sa.v1.StorageAuthority.ClaimRenewals:output_type -> cairn.sa.v1.OrdersClaimedResponse
+	43,  // 151: cairn.sa.v1.StorageAuthority.RecordRenewal:output_type -> cairn.sa.v1.RecordIssuanceResponse
+	107, // [107:152] is the sub-list for method output_type
+	62,  // [62:107] is the sub-list for method input_type
+	62,  // [62:62] is the sub-list for extension type_name
+	62,  // [62:62] is the sub-list for extension extendee
+	0,   // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_sa_proto_init() }
@@ -4564,15 +4730,15 @@ func file_internal_rpc_sa_proto_init() {
 	if File_internal_rpc_sa_proto != nil {
 		return
 	}
-	file_internal_rpc_sa_proto_msgTypes[24].OneofWrappers = []any{}
-	file_internal_rpc_sa_proto_msgTypes[58].OneofWrappers = []any{}
+	file_internal_rpc_sa_proto_msgTypes[27].OneofWrappers = []any{}
+	file_internal_rpc_sa_proto_msgTypes[61].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_rpc_sa_proto_rawDesc), len(file_internal_rpc_sa_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   80,
+			NumMessages:   83,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
