@@ -16,6 +16,7 @@ type challengeDocument struct {
 	Token     string               `json:"token,omitempty"`
 	Validated string               `json:"validated,omitempty"`
 	Error     *problemDocument     `json:"error,omitempty"`
+	persistMembers
 }
 
 func newChallengeDocument(dir *directory, authz acme.Authorization, c acme.Challenge) challengeDocument {
@@ -48,8 +49,12 @@ func (w *WFE) challenge(r *request) (*response, error) {
 	if !ok {
 		return nil, noSuch("challenge")
 	}
+	docs := []challengeDocument{newChallengeDocument(r.dir, authz, challenge)}
+	if err := w.addPersist(r, docs); err != nil {
+		return nil, err
+	}
 	resp := &response{
-		body:     newChallengeDocument(r.dir, authz, challenge),
+		body:     docs[0],
 		links:    []string{link(r.dir.authorizationURL(authz.ID), "up")},
 		location: r.dir.challengeURL(authz.ID, t),
 	}

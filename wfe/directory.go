@@ -25,6 +25,8 @@ type directoryMeta struct {
 	Profiles                map[string]string `json:"profiles,omitempty"`             // draft-ietf-acme-profiles
 	SubdomainAuthAllowed    bool              `json:"subdomainAuthAllowed,omitempty"` // RFC 9444 §4.1
 	AutoRenewal             *autoRenewalMeta  `json:"auto-renewal,omitempty"`         // RFC 8739 §3.2
+	IssuerDomainNames       []string          `json:"issuerDomainNames,omitempty"`    // draft-ietf-acme-dns-persist
+	AccountHashPrefix       string            `json:"accountHashPrefix,omitempty"`
 }
 
 type autoRenewalMeta struct {
@@ -56,6 +58,9 @@ func (d *directory) document() ([]byte, error) {
 	}
 	if a := d.AutoRenewal; a != nil {
 		doc.Meta.AutoRenewal = &autoRenewalMeta{wholeSeconds(a.MinLifetime), wholeSeconds(a.MaxDuration), a.AllowGet}
+	}
+	if p := d.DNSPersist; p != nil {
+		doc.Meta.IssuerDomainNames, doc.Meta.AccountHashPrefix = p.AdvertisedNames, p.AccountHashPrefix
 	}
 	body, err := json.MarshalIndent(doc, "", "  ")
 	if err != nil {

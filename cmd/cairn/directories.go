@@ -68,6 +68,7 @@ func (s *services) wfeDirectories() ([]wfe.Directory, error) {
 			PreAuthorization:        d.PreAuthorization,
 			Subdomains:              d.Subdomains,
 			AutoRenewal:             autoRenewal(d.AutoRenewal),
+			DNSPersist:              s.dnsPersist(d),
 		})
 	}
 	return directories, nil

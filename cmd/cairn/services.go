@@ -49,6 +49,7 @@ func (s *services) newVA() (va.Authority, error) {
 		AllowPrivateAddresses:  s.cfg.VA.AllowPrivateAddresses,
 		CAAIdentities:          s.caaIdentities(s.cfg.Directory),
 		DirectoryCAAIdentities: s.directoryCAAIdentities(),
+		DNSPersist:             s.vaDNSPersist(),
 		Timeout:                s.cfg.VA.Timeout,
 		Random:                 s.random,
 		Now:                    s.now,
