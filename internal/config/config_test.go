@@ -192,9 +192,9 @@ directories:
   b: {auto_renewal: {max_duration: 5d}}
   c: {challenges: []}
 `, []string{
-			`f.yaml:3: challenges[0]: expects one of http-01, dns-01, tls-alpn-01; found "x"`,
+			`f.yaml:3: challenges[0]: expects one of http-01, dns-01, tls-alpn-01, dns-account-01, dns-persist-01; found "x"`,
 			`f.yaml:6: directories.b.auto_renewal.max_duration: 5d is shorter than one certificate's min_lifetime, 10d`,
-			`f.yaml:7: directories.c.challenges: name at least one of http-01, dns-01, tls-alpn-01`,
+			`f.yaml:7: directories.c.challenges: name at least one of http-01, dns-01, tls-alpn-01, dns-account-01, dns-persist-01`,
 		}},
 		{"a policy", `
 policy:

@@ -50,7 +50,7 @@ func TestDNSPersistErrors(t *testing.T) {
 		{"in a directory", "caa_identities: [a.example]\ndns_persist: {issuer_domain_names: [b.example]}\ndirectories:\n  x: {}\n  y: {challenges: [dns-persist-01], caa_identities: [b.example]}\n  z: {challenges: [dns-persist-01]}\n",
 			[]string{`directories.z.dns_persist.issuer_domain_names: "b.example" is none of the CAA identities`}},
 		{"names that are not normal", "dns_persist:\n  issuer_domain_names: [A.example, b.example., '*.c.example', '192.0.2.1', a_b.example, '']\n",
-			[]string{"[0]: expects", "[1]: expects", "[2]: expects", "[3]: expects", "[4]: expects", "[5]: is empty"}},
+			[]string{"[5]: is empty", "[0]: expects", "[1]: expects", "[2]: expects", "[3]: expects", "[4]: expects"}},
 		{"too many names", "dns_persist:\n  issuer_domain_names: [a1, a2, a3, a4, a5, a6, a7, a8, a9, b1, b2]\n", []string{"expects at most 10 names, which is what a challenge may have; found 11"}},
 		{"prefixes", "dns_persist:\n  account_hash_prefix: https://ca.example/h\n  former_account_hash_prefixes: ['http://ca.example/', 'https://ca.example/;/', 'https://ca.example/\u00fc/', 'https://ca.example/?x/']\n",
 			[]string{"account_hash_prefix: must end in a slash", "[0]: expects a URL", "[1]: must have at most", "[2]: must have at most", "[3]: expects a URL"}},
