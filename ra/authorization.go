@@ -38,6 +38,9 @@ func (r *RA) newAuthorization(dir Directory, account acme.ID, want wanted, now t
 // Requirements §3.2.2.4), an address can't have one (RFC 8738 §7). Those
 // without a token come last: there are clients that read no further.
 func (d Directory) offered(id acme.Identifier) []acme.ChallengeType {
+	if id.IsOnion() {
+		return d.offeredToOnion()
+	}
 	var types []acme.ChallengeType
 	for _, t := range d.Challenges {
 		var can bool

@@ -56,6 +56,14 @@ const (
 	opClaimRenewals
 	opRecordRenewal
 	opAccountKeys
+	opCertificates
+	opBlockedKeys
+	opKeysToSweep
+	opRecordKeySweep
+	opOpenIncident
+	opIncidents
+	opIncidentCertificates
+	opCloseIncident
 	operations
 )
 
@@ -71,12 +79,15 @@ var operationNames = [operations]string{
 	"create_renewal_order", "renewal_order", "renewal_orders",
 	"create_authorization", "cancel_order", "claim_renewals", "record_renewal",
 	"account_keys",
+	"certificates", "blocked_keys", "keys_to_sweep", "record_key_sweep",
+	"open_incident", "incidents", "incident_certificates", "close_incident",
 }
 
 // short tells whether the operation reads few rows by their keys.
 func (op operation) short() bool {
 	switch op {
-	case opOrders, opIssuers, opCRL, opReusableAuthorizations, opRevocations, opExternalKeys, opRenewalOrders, opAccountKeys:
+	case opOrders, opIssuers, opCRL, opReusableAuthorizations, opRevocations, opExternalKeys, opRenewalOrders,
+		opAccountKeys, opCertificates, opBlockedKeys, opKeysToSweep, opIncidents, opIncidentCertificates:
 		return false
 	}
 	return true

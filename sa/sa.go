@@ -75,6 +75,7 @@ type Store interface {
 	ExternalKeyStore
 	RenewalStore
 	AutoRenewalStore
+	InventoryStore
 	Close() error
 }
 

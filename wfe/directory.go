@@ -22,10 +22,11 @@ type directoryMeta struct {
 	Website                 string            `json:"website,omitempty"`
 	CAAIdentities           []string          `json:"caaIdentities,omitempty"`
 	ExternalAccountRequired bool              `json:"externalAccountRequired,omitempty"`
-	Profiles                map[string]string `json:"profiles,omitempty"`             // draft-ietf-acme-profiles
-	SubdomainAuthAllowed    bool              `json:"subdomainAuthAllowed,omitempty"` // RFC 9444 §4.1
-	AutoRenewal             *autoRenewalMeta  `json:"auto-renewal,omitempty"`         // RFC 8739 §3.2
-	IssuerDomainNames       []string          `json:"issuerDomainNames,omitempty"`    // draft-ietf-acme-dns-persist
+	Profiles                map[string]string `json:"profiles,omitempty"`               // draft-ietf-acme-profiles
+	SubdomainAuthAllowed    bool              `json:"subdomainAuthAllowed,omitempty"`   // RFC 9444 §4.1
+	AutoRenewal             *autoRenewalMeta  `json:"auto-renewal,omitempty"`           // RFC 8739 §3.2
+	InBandOnionCAARequired  bool              `json:"inBandOnionCAARequired,omitempty"` // RFC 9799 §6.4.1
+	IssuerDomainNames       []string          `json:"issuerDomainNames,omitempty"`      // draft-ietf-acme-dns-persist
 	AccountHashPrefix       string            `json:"accountHashPrefix,omitempty"`
 }
 
@@ -51,6 +52,7 @@ func (d *directory) document() ([]byte, error) {
 			ExternalAccountRequired: d.ExternalAccountRequired,
 			Profiles:                d.Profiles,
 			SubdomainAuthAllowed:    d.Subdomains,
+			InBandOnionCAARequired:  d.OnionServices,
 		},
 	}
 	if d.PreAuthorization {
