@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cairn-ca/cairn/internal/acme"
 )
 
 var issuers = []string{"ca.example", "xn--bcher-kva.example"}
@@ -98,4 +100,22 @@ func FuzzParsePersistRecord(f *testing.F) {
 			t.Fatalf("%q says %+v, %q says %+v, ours %v, malformed %q", text, r, again, second, ours, malformed)
 		}
 	})
+}
+
+// Baseline Requirements §3.2.2.4.22: every perspective must see the same
+// accounturi; how long it is to last may be seen differently.
+func TestPersistDifference(t *testing.T) {
+	t.Parallel()
+	local := acme.Evidence{Method: acme.DNSPersist01, DomainName: "a.example", AccountURI: uri}
+	remote := local
+	remote.PersistUntil = time.Unix(1_800_000_000, 0)
+	if what := difference(local, remote); what != "" {
+		t.Errorf("the same accounturi: %s", what)
+	}
+	for _, other := range []string{"", uri + "x"} {
+		remote.AccountURI = other
+		if what := difference(local, remote); !strings.Contains(what, "accounturi") {
+			t.Errorf("%q and %q: %q", uri, other, what)
+		}
+	}
 }
