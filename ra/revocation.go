@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -133,6 +134,8 @@ func (r *RA) mayRevoke(ctx context.Context, req RevokeCertificate, parsed *x509.
 	return by, nil
 }
 
+var oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+
 // identifiers are the names in a certificate of ours.
 func identifiers(cert *x509.Certificate) ([]acme.Identifier, error) {
 	var ids []acme.Identifier
@@ -149,6 +152,11 @@ func identifiers(cert *x509.Certificate) ([]acme.Identifier, error) {
 			return nil, fmt.Errorf("certificate %x has an address of %d octets", cert.SerialNumber, len(ip))
 		}
 		ids = append(ids, acme.IdentifierFromIP(addr))
+	}
+	for _, e := range cert.Extensions {
+		if e.Id.Equal(oidSubjectAltName) {
+			ids = append(ids, acme.DeviceNames(e.Value)...)
+		}
 	}
 	return acme.UniqueIdentifiers(ids), nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cairn-ca/cairn/internal/acme"
+	"github.com/cairn-ca/cairn/va/attest"
 	"github.com/cairn-ca/cairn/va/dns"
 )
 
@@ -51,6 +52,10 @@ type Config struct {
 	// DirectoryCAAIdentities are those of directories that have their own, by
 	// the directory's name.
 	DirectoryCAAIdentities map[string][]string
+	// AttestationRoots are, by the directory's name, the roots that
+	// attestations of devices must chain to. A directory without any accepts
+	// none.
+	AttestationRoots map[string]attest.Roots
 	// Timeout bounds one try of one challenge, CAA and waiting for a free
 	// place included. 0: DefaultTimeout.
 	Timeout time.Duration
@@ -117,9 +122,10 @@ func New(config Config) (*VA, error) {
 		addresses: addressSlots{limit: config.MaxPerAddress, held: map[netip.Addr]*addressSlot{}},
 	}
 	v.methods = map[acme.ChallengeType]method{
-		acme.HTTP01:    http01{v},
-		acme.DNS01:     dns01{v},
-		acme.TLSALPN01: tlsALPN01{v},
+		acme.HTTP01:         http01{v},
+		acme.DNS01:          dns01{v},
+		acme.TLSALPN01:      tlsALPN01{v},
+		acme.DeviceAttest01: deviceAttest01{v},
 	}
 	if v.metrics, err = newMetrics(config.Metrics, v.inFlight); err != nil {
 		return nil, fmt.Errorf("registering the validation metrics: %w", err)

@@ -24,6 +24,8 @@ type try struct {
 	Request
 	keyAuthorization string
 	steps
+	// attestation is what device-attest-01 found out.
+	attestation *acme.AttestationEvidence
 }
 
 // Validate implements Authority.
@@ -39,6 +41,7 @@ func (v *VA) Validate(ctx context.Context, req Request) (Result, error) {
 	}
 	result := Result{Evidence: acme.Evidence{
 		Method: req.Type, DomainName: req.Identifier.Value(), At: start.UTC(), Steps: append(t.steps, caa.Steps...), CAA: caa.evidence(),
+		Attestation: t.attestation,
 	}}
 	if fail != nil {
 		result.Problem, result.MayHeal = fail.problem, fail.mayHeal

@@ -42,6 +42,10 @@ func (s *services) auditBy(service string) *slog.Logger { return s.audit.With("s
 
 // newVA builds the validation authority.
 func (s *services) newVA() (va.Authority, error) {
+	roots, err := s.attestationRoots()
+	if err != nil {
+		return nil, err
+	}
 	v, err := va.New(va.Config{
 		Resolvers:              s.cfg.VA.Resolvers,
 		HTTPPort:               s.cfg.VA.HTTPPort,
@@ -49,6 +53,7 @@ func (s *services) newVA() (va.Authority, error) {
 		AllowPrivateAddresses:  s.cfg.VA.AllowPrivateAddresses,
 		CAAIdentities:          s.caaIdentities(s.cfg.Directory),
 		DirectoryCAAIdentities: s.directoryCAAIdentities(),
+		AttestationRoots:       roots,
 		Timeout:                s.cfg.VA.Timeout,
 		Random:                 s.random,
 		Now:                    s.now,
