@@ -34,7 +34,9 @@ func deviceProfile(client Profile) Profile {
 	device.Name = "device"
 	device.Description = "TLS client certificates for attested devices, valid for 90 days"
 	device.IdentifierTypes = []acme.IdentifierType{acme.IdentifierPermanentIdentifier, acme.IdentifierHardwareModule}
-	device.CommonName = CommonNameRequested
+	// Without a subject the alternative names are critical, and crypto/x509 for
+	// one takes none that are critical and of no form that it knows.
+	device.CommonName = CommonNameFirst
 	return device
 }
 
