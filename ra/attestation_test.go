@@ -6,8 +6,13 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
 	"slices"
 	"testing"
+
+	"golang.org/x/crypto/cryptobyte"
+	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/cairn-ca/cairn/internal/acme"
 	"github.com/cairn-ca/cairn/va"
@@ -206,6 +211,32 @@ func TestAttestationIsNotReused(t *testing.T) {
 	}
 	if shared != 1 {
 		t.Errorf("%d authorizations are shared, want that of the DNS name", shared)
+	}
+}
+
+// The names of a certificate that count when another account asks to revoke it
+// are all of them.
+func TestIdentifiersOfDevices(t *testing.T) {
+	t.Parallel()
+	key := certificateKey(t)
+	device := parse(t, acme.IdentifierHardwareModule, "HW7/1.2.3")
+	b := cryptobyte.NewBuilder(nil)
+	b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		device.AddOtherName(b)
+		b.AddASN1(cryptobyte_asn1.Tag(2).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes([]byte("a.example")) })
+	})
+	template := &x509.Certificate{SerialNumber: big.NewInt(7), ExtraExtensions: []pkix.Extension{{Id: oidSubjectAltName, Value: b.BytesOrPanic()}}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := identifiers(cert)
+	if want := []acme.Identifier{parse(t, acme.IdentifierDNS, "a.example"), device}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v; want %v", got, err, want)
 	}
 }
 

@@ -136,6 +136,7 @@ func TestParseErrors(t *testing.T) {
 		{"two passwords", "store:\n  url: postgres://u:secret@h/d\n  password_file: /p\n", []string{`f.yaml:3: store.password_file: store.url has a password as well; take it out of the URL`}},
 		{"a password of nobody", "store:\n  url: postgres://h/d\n  password_file: /p\n", []string{`f.yaml:3: store.password_file: store.url must name the user that the password is for, as in postgres://USER@HOST:PORT/DATABASE`}},
 		{"a resolver by name", "va:\n  resolvers:\n  - 127.0.0.1\n  - dns.example\n", []string{`f.yaml:4: va.resolvers[1]: expects the IP address of a resolver, with or without its port, such as 127.0.0.1:8053; found "dns.example"`}},
+		{"attestation without roots", "challenges: [device-attest-01]\n", []string{`f.yaml:1: challenges: device-attest-01 needs the roots of at least one format of attestation; name a file in validation.attestation_roots`}},
 		{"an unknown challenge", "challenges: [http-01, http-02]\n", []string{`f.yaml:1: challenges[1]: expects one of http-01, dns-01, tls-alpn-01, device-attest-01; found "http-02"`}},
 		{"a profile", `
 ca:

@@ -64,7 +64,7 @@ func TestParseResponse(t *testing.T) {
 		{"nested deeply", b64("a2" + fmtApple + attStmt + strings.Repeat("81", 100) + "00"), "not a CBOR map"},
 		{"a length without end", b64("9b ffffffffffffffff"), "not a CBOR map"},
 		{"indefinite length", b64("bf" + fmtApple + stmt + "ff"), "not a CBOR map"},
-		{"a tag", b64("c1 a2" + fmtApple + stmt), "not a CBOR map"},
+		{"a tag", b64("d9 d9f7 a2" + fmtApple + stmt), "not a CBOR map"},
 		{"text that is not UTF-8", b64("a2 63 666d74 61 ff" + stmt), "not a CBOR map"},
 	} {
 		_, err := attest.ParseResponse([]byte(test.payload))
