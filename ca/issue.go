@@ -282,12 +282,8 @@ func namesIn(der []byte) []string {
 	for _, ip := range cert.IPAddresses {
 		names = append(names, ip.String())
 	}
-	for _, e := range cert.Extensions {
-		if e.Id.Equal(oidSubjectAltName) {
-			for _, id := range acme.DeviceNames(e.Value) {
-				names = append(names, id.String())
-			}
-		}
+	for _, id := range acme.DevicesIn(cert) {
+		names = append(names, id.String())
 	}
 	return names
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/asn1"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -134,8 +133,6 @@ func (r *RA) mayRevoke(ctx context.Context, req RevokeCertificate, parsed *x509.
 	return by, nil
 }
 
-var oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
-
 // identifiers are the names in a certificate of ours.
 func identifiers(cert *x509.Certificate) ([]acme.Identifier, error) {
 	var ids []acme.Identifier
@@ -153,12 +150,7 @@ func identifiers(cert *x509.Certificate) ([]acme.Identifier, error) {
 		}
 		ids = append(ids, acme.IdentifierFromIP(addr))
 	}
-	for _, e := range cert.Extensions {
-		if e.Id.Equal(oidSubjectAltName) {
-			ids = append(ids, acme.DeviceNames(e.Value)...)
-		}
-	}
-	return acme.UniqueIdentifiers(ids), nil
+	return acme.UniqueIdentifiers(append(ids, acme.DevicesIn(cert)...)), nil
 }
 
 func (r *RA) blockKey(ctx context.Context, cert *x509.Certificate, by string) error {

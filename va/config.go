@@ -126,6 +126,7 @@ func New(config Config) (*VA, error) {
 		acme.DNS01:          dns01{v},
 		acme.TLSALPN01:      tlsALPN01{v},
 		acme.DeviceAttest01: deviceAttest01{v},
+		acme.OnionCSR01:     onionCSR01{},
 	}
 	if v.metrics, err = newMetrics(config.Metrics, v.inFlight); err != nil {
 		return nil, fmt.Errorf("registering the validation metrics: %w", err)

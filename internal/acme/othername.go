@@ -14,6 +14,7 @@ import (
 // devices (draft-ietf-acme-device-attest §3.2, §4.2).
 var (
 	oidPermanentIdentifier = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 8, 3} // RFC 4043 §2
+	oidSubjectAltName      = asn1.ObjectIdentifier{2, 5, 29, 17}
 	oidHardwareModuleName  = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 8, 4} // RFC 4108 §5
 )
 
@@ -125,6 +126,16 @@ func wholeDevice(kind IdentifierType, value, identity string) (Identifier, error
 		return Identifier{}, NewProblem(Malformed, "%s %q: the identity of a device must have no slash in it", kind, bounded(identity))
 	}
 	return id, nil
+}
+
+// DevicesIn are the identifiers of devices in a certificate.
+func DevicesIn(cert *x509.Certificate) []Identifier {
+	for _, e := range cert.Extensions {
+		if e.Id.Equal(oidSubjectAltName) {
+			return DeviceNames(e.Value)
+		}
+	}
+	return nil
 }
 
 // DeviceNames are the identifiers of devices in a subject alternative name

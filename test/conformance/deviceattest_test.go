@@ -237,6 +237,25 @@ func TestDeviceAttestationRefused(t *testing.T) {
 	})
 }
 
+// An operator revokes what a device has, by its identity.
+func TestRevokeDevice(t *testing.T) {
+	t.Parallel()
+	m := newMakers(t)
+	s := harness.Start(t, harness.Options{Configure: m.configure(t)})
+	c := s.Account(t)
+	d := m.devices(t)["tpm"]
+	order, authz, challenge := orderDevice(t, c, d.id)
+	respond(t, c, d, challenge)
+	if authz = c.Decided(t, authz.URL); authz.Status != "valid" {
+		t.Fatalf("the authorization is %+v", authz)
+	}
+	cert := harness.Certificate{Chain: c.Finalize(t, order, device.CSR(t, d.key, "")), Key: d.key}
+	if done := revoke(t, s, "--name", d.id.Type+":"+d.id.Value, "--reason", "superseded"); done.Revoked != 1 {
+		t.Errorf("revoked: %+v", done)
+	}
+	s.CheckRevoked(t, cert, 4)
+}
+
 // A directory that does not offer device-attest-01 says nothing of devices.
 func TestNoDeviceAttestation(t *testing.T) {
 	t.Parallel()

@@ -70,8 +70,7 @@ func verifyTPM(v *verification) (crypto.PublicKey, error) {
 	if !algorithm.verify(aik.PublicKey, v.CertInfo, signature) {
 		return nil, refuse("\"sig\" is no %s signature of the AIK on \"certInfo\"", algorithm.name)
 	}
-	san, _ := extension(aik, oidSubjectAltName) // it is there: checkAIK
-	if err := v.identify(acme.DeviceNames(san)); err != nil {
+	if err := v.identify(acme.DevicesIn(aik)); err != nil {
 		return nil, err
 	}
 	return public.key, nil

@@ -939,6 +939,75 @@ func (x *CAAEvidence) GetRecords() []string {
 	return nil
 }
 
+// OnionCAA is the CAA record set of an onion service (RFC 9799 §6.4).
+type OnionCAA struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Service       *Identifier            `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Caa           *string                `protobuf:"bytes,2,opt,name=caa,proto3,oneof" json:"caa,omitempty"` // missing: the service has no records
+	Expiry        *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expiry,proto3" json:"expiry,omitempty"`
+	Signature     []byte                 `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OnionCAA) Reset() {
+	*x = OnionCAA{}
+	mi := &file_internal_rpc_acme_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OnionCAA) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OnionCAA) ProtoMessage() {}
+
+func (x *OnionCAA) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_acme_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OnionCAA.ProtoReflect.Descriptor instead.
+func (*OnionCAA) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *OnionCAA) GetService() *Identifier {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *OnionCAA) GetCaa() string {
+	if x != nil && x.Caa != nil {
+		return *x.Caa
+	}
+	return ""
+}
+
+func (x *OnionCAA) GetExpiry() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expiry
+	}
+	return nil
+}
+
+func (x *OnionCAA) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 type PerspectiveResult struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -950,7 +1019,7 @@ type PerspectiveResult struct {
 
 func (x *PerspectiveResult) Reset() {
 	*x = PerspectiveResult{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[10]
+	mi := &file_internal_rpc_acme_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -962,7 +1031,7 @@ func (x *PerspectiveResult) String() string {
 func (*PerspectiveResult) ProtoMessage() {}
 
 func (x *PerspectiveResult) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[10]
+	mi := &file_internal_rpc_acme_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -975,7 +1044,7 @@ func (x *PerspectiveResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PerspectiveResult.ProtoReflect.Descriptor instead.
 func (*PerspectiveResult) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{10}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PerspectiveResult) GetName() string {
@@ -1010,7 +1079,7 @@ type Issuer struct {
 
 func (x *Issuer) Reset() {
 	*x = Issuer{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[11]
+	mi := &file_internal_rpc_acme_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1091,7 @@ func (x *Issuer) String() string {
 func (*Issuer) ProtoMessage() {}
 
 func (x *Issuer) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[11]
+	mi := &file_internal_rpc_acme_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1104,7 @@ func (x *Issuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Issuer.ProtoReflect.Descriptor instead.
 func (*Issuer) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{11}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Issuer) GetId() []byte {
@@ -1069,7 +1138,7 @@ type Chain struct {
 
 func (x *Chain) Reset() {
 	*x = Chain{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[12]
+	mi := &file_internal_rpc_acme_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1081,7 +1150,7 @@ func (x *Chain) String() string {
 func (*Chain) ProtoMessage() {}
 
 func (x *Chain) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[12]
+	mi := &file_internal_rpc_acme_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1094,7 +1163,7 @@ func (x *Chain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chain.ProtoReflect.Descriptor instead.
 func (*Chain) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{12}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Chain) GetCertificates() [][]byte {
@@ -1124,7 +1193,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[13]
+	mi := &file_internal_rpc_acme_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1136,7 +1205,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[13]
+	mi := &file_internal_rpc_acme_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1149,7 +1218,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{13}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Certificate) GetSerial() []byte {
@@ -1251,7 +1320,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[14]
+	mi := &file_internal_rpc_acme_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1263,7 +1332,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[14]
+	mi := &file_internal_rpc_acme_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1276,7 +1345,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{14}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Revocation) GetSerial() []byte {
@@ -1345,7 +1414,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[15]
+	mi := &file_internal_rpc_acme_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1357,7 +1426,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[15]
+	mi := &file_internal_rpc_acme_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1370,7 +1439,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{15}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Problem) GetType() string {
@@ -1456,7 +1525,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[16]
+	mi := &file_internal_rpc_acme_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1468,7 +1537,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[16]
+	mi := &file_internal_rpc_acme_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1481,7 +1550,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{16}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Error) GetProblem() *Problem {
@@ -1542,7 +1611,7 @@ type KeyInUse struct {
 
 func (x *KeyInUse) Reset() {
 	*x = KeyInUse{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[17]
+	mi := &file_internal_rpc_acme_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1554,7 +1623,7 @@ func (x *KeyInUse) String() string {
 func (*KeyInUse) ProtoMessage() {}
 
 func (x *KeyInUse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[17]
+	mi := &file_internal_rpc_acme_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1567,7 +1636,7 @@ func (x *KeyInUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyInUse.ProtoReflect.Descriptor instead.
 func (*KeyInUse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{17}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *KeyInUse) GetAccount() []byte {
@@ -1586,7 +1655,7 @@ type Replaced struct {
 
 func (x *Replaced) Reset() {
 	*x = Replaced{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[18]
+	mi := &file_internal_rpc_acme_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1598,7 +1667,7 @@ func (x *Replaced) String() string {
 func (*Replaced) ProtoMessage() {}
 
 func (x *Replaced) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[18]
+	mi := &file_internal_rpc_acme_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1611,7 +1680,7 @@ func (x *Replaced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replaced.ProtoReflect.Descriptor instead.
 func (*Replaced) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{18}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Replaced) GetOrder() []byte {
@@ -1724,7 +1793,13 @@ const file_internal_rpc_acme_proto_rawDesc = "" +
 	"\n" +
 	"checked_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12\x19\n" +
 	"\bfound_at\x18\x02 \x01(\tR\afoundAt\x12\x18\n" +
-	"\arecords\x18\x03 \x03(\tR\arecords\"q\n" +
+	"\arecords\x18\x03 \x03(\tR\arecords\"\xb0\x01\n" +
+	"\bOnionCAA\x123\n" +
+	"\aservice\x18\x01 \x01(\v2\x19.cairn.acme.v1.IdentifierR\aservice\x12\x15\n" +
+	"\x03caa\x18\x02 \x01(\tH\x00R\x03caa\x88\x01\x01\x122\n" +
+	"\x06expiry\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06expiry\x12\x1c\n" +
+	"\tsignature\x18\x04 \x01(\fR\tsignatureB\x06\n" +
+	"\x04_caa\"q\n" +
 	"\x11PerspectiveResult\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x120\n" +
@@ -1807,7 +1882,7 @@ func file_internal_rpc_acme_proto_rawDescGZIP() []byte {
 	return file_internal_rpc_acme_proto_rawDescData
 }
 
-var file_internal_rpc_acme_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_internal_rpc_acme_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_internal_rpc_acme_proto_goTypes = []any{
 	(*Identifier)(nil),            // 0: cairn.acme.v1.Identifier
 	(*Account)(nil),               // 1: cairn.acme.v1.Account
@@ -1819,66 +1894,69 @@ var file_internal_rpc_acme_proto_goTypes = []any{
 	(*Evidence)(nil),              // 7: cairn.acme.v1.Evidence
 	(*AttestationEvidence)(nil),   // 8: cairn.acme.v1.AttestationEvidence
 	(*CAAEvidence)(nil),           // 9: cairn.acme.v1.CAAEvidence
-	(*PerspectiveResult)(nil),     // 10: cairn.acme.v1.PerspectiveResult
-	(*Issuer)(nil),                // 11: cairn.acme.v1.Issuer
-	(*Chain)(nil),                 // 12: cairn.acme.v1.Chain
-	(*Certificate)(nil),           // 13: cairn.acme.v1.Certificate
-	(*Revocation)(nil),            // 14: cairn.acme.v1.Revocation
-	(*Problem)(nil),               // 15: cairn.acme.v1.Problem
-	(*Error)(nil),                 // 16: cairn.acme.v1.Error
-	(*KeyInUse)(nil),              // 17: cairn.acme.v1.KeyInUse
-	(*Replaced)(nil),              // 18: cairn.acme.v1.Replaced
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
+	(*OnionCAA)(nil),              // 10: cairn.acme.v1.OnionCAA
+	(*PerspectiveResult)(nil),     // 11: cairn.acme.v1.PerspectiveResult
+	(*Issuer)(nil),                // 12: cairn.acme.v1.Issuer
+	(*Chain)(nil),                 // 13: cairn.acme.v1.Chain
+	(*Certificate)(nil),           // 14: cairn.acme.v1.Certificate
+	(*Revocation)(nil),            // 15: cairn.acme.v1.Revocation
+	(*Problem)(nil),               // 16: cairn.acme.v1.Problem
+	(*Error)(nil),                 // 17: cairn.acme.v1.Error
+	(*KeyInUse)(nil),              // 18: cairn.acme.v1.KeyInUse
+	(*Replaced)(nil),              // 19: cairn.acme.v1.Replaced
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
 }
 var file_internal_rpc_acme_proto_depIdxs = []int32{
-	19, // 0: cairn.acme.v1.Account.created_at:type_name -> google.protobuf.Timestamp
-	15, // 1: cairn.acme.v1.Order.error:type_name -> cairn.acme.v1.Problem
+	20, // 0: cairn.acme.v1.Account.created_at:type_name -> google.protobuf.Timestamp
+	16, // 1: cairn.acme.v1.Order.error:type_name -> cairn.acme.v1.Problem
 	0,  // 2: cairn.acme.v1.Order.identifiers:type_name -> cairn.acme.v1.Identifier
-	19, // 3: cairn.acme.v1.Order.not_before:type_name -> google.protobuf.Timestamp
-	19, // 4: cairn.acme.v1.Order.not_after:type_name -> google.protobuf.Timestamp
-	19, // 5: cairn.acme.v1.Order.expires:type_name -> google.protobuf.Timestamp
-	19, // 6: cairn.acme.v1.Order.created_at:type_name -> google.protobuf.Timestamp
+	20, // 3: cairn.acme.v1.Order.not_before:type_name -> google.protobuf.Timestamp
+	20, // 4: cairn.acme.v1.Order.not_after:type_name -> google.protobuf.Timestamp
+	20, // 5: cairn.acme.v1.Order.expires:type_name -> google.protobuf.Timestamp
+	20, // 6: cairn.acme.v1.Order.created_at:type_name -> google.protobuf.Timestamp
 	4,  // 7: cairn.acme.v1.Order.auto_renewal:type_name -> cairn.acme.v1.AutoRenewal
-	19, // 8: cairn.acme.v1.AutoRenewal.start:type_name -> google.protobuf.Timestamp
-	19, // 9: cairn.acme.v1.AutoRenewal.end:type_name -> google.protobuf.Timestamp
-	20, // 10: cairn.acme.v1.AutoRenewal.lifetime:type_name -> google.protobuf.Duration
-	20, // 11: cairn.acme.v1.AutoRenewal.adjust:type_name -> google.protobuf.Duration
-	19, // 12: cairn.acme.v1.AutoRenewal.next:type_name -> google.protobuf.Timestamp
-	19, // 13: cairn.acme.v1.AutoRenewal.canceled_at:type_name -> google.protobuf.Timestamp
+	20, // 8: cairn.acme.v1.AutoRenewal.start:type_name -> google.protobuf.Timestamp
+	20, // 9: cairn.acme.v1.AutoRenewal.end:type_name -> google.protobuf.Timestamp
+	21, // 10: cairn.acme.v1.AutoRenewal.lifetime:type_name -> google.protobuf.Duration
+	21, // 11: cairn.acme.v1.AutoRenewal.adjust:type_name -> google.protobuf.Duration
+	20, // 12: cairn.acme.v1.AutoRenewal.next:type_name -> google.protobuf.Timestamp
+	20, // 13: cairn.acme.v1.AutoRenewal.canceled_at:type_name -> google.protobuf.Timestamp
 	0,  // 14: cairn.acme.v1.Authorization.identifier:type_name -> cairn.acme.v1.Identifier
-	19, // 15: cairn.acme.v1.Authorization.expires:type_name -> google.protobuf.Timestamp
-	19, // 16: cairn.acme.v1.Authorization.created_at:type_name -> google.protobuf.Timestamp
+	20, // 15: cairn.acme.v1.Authorization.expires:type_name -> google.protobuf.Timestamp
+	20, // 16: cairn.acme.v1.Authorization.created_at:type_name -> google.protobuf.Timestamp
 	6,  // 17: cairn.acme.v1.Authorization.attempt:type_name -> cairn.acme.v1.Attempt
-	19, // 18: cairn.acme.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	19, // 19: cairn.acme.v1.Attempt.next_try:type_name -> google.protobuf.Timestamp
-	19, // 20: cairn.acme.v1.Attempt.validated:type_name -> google.protobuf.Timestamp
-	15, // 21: cairn.acme.v1.Attempt.error:type_name -> cairn.acme.v1.Problem
+	20, // 18: cairn.acme.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	20, // 19: cairn.acme.v1.Attempt.next_try:type_name -> google.protobuf.Timestamp
+	20, // 20: cairn.acme.v1.Attempt.validated:type_name -> google.protobuf.Timestamp
+	16, // 21: cairn.acme.v1.Attempt.error:type_name -> cairn.acme.v1.Problem
 	7,  // 22: cairn.acme.v1.Attempt.evidence:type_name -> cairn.acme.v1.Evidence
-	19, // 23: cairn.acme.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	20, // 23: cairn.acme.v1.Evidence.at:type_name -> google.protobuf.Timestamp
 	9,  // 24: cairn.acme.v1.Evidence.caa:type_name -> cairn.acme.v1.CAAEvidence
-	10, // 25: cairn.acme.v1.Evidence.perspectives:type_name -> cairn.acme.v1.PerspectiveResult
+	11, // 25: cairn.acme.v1.Evidence.perspectives:type_name -> cairn.acme.v1.PerspectiveResult
 	8,  // 26: cairn.acme.v1.Evidence.attestation:type_name -> cairn.acme.v1.AttestationEvidence
-	19, // 27: cairn.acme.v1.CAAEvidence.checked_at:type_name -> google.protobuf.Timestamp
-	15, // 28: cairn.acme.v1.PerspectiveResult.problem:type_name -> cairn.acme.v1.Problem
-	12, // 29: cairn.acme.v1.Issuer.chains:type_name -> cairn.acme.v1.Chain
-	19, // 30: cairn.acme.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	19, // 31: cairn.acme.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	19, // 32: cairn.acme.v1.Certificate.recorded_at:type_name -> google.protobuf.Timestamp
-	14, // 33: cairn.acme.v1.Certificate.revocation:type_name -> cairn.acme.v1.Revocation
-	19, // 34: cairn.acme.v1.Revocation.at:type_name -> google.protobuf.Timestamp
-	19, // 35: cairn.acme.v1.Revocation.not_after:type_name -> google.protobuf.Timestamp
-	0,  // 36: cairn.acme.v1.Problem.identifier:type_name -> cairn.acme.v1.Identifier
-	15, // 37: cairn.acme.v1.Problem.subproblems:type_name -> cairn.acme.v1.Problem
-	20, // 38: cairn.acme.v1.Problem.retry_after:type_name -> google.protobuf.Duration
-	15, // 39: cairn.acme.v1.Error.problem:type_name -> cairn.acme.v1.Problem
-	17, // 40: cairn.acme.v1.Error.key_in_use:type_name -> cairn.acme.v1.KeyInUse
-	18, // 41: cairn.acme.v1.Error.replaced:type_name -> cairn.acme.v1.Replaced
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	20, // 27: cairn.acme.v1.CAAEvidence.checked_at:type_name -> google.protobuf.Timestamp
+	0,  // 28: cairn.acme.v1.OnionCAA.service:type_name -> cairn.acme.v1.Identifier
+	20, // 29: cairn.acme.v1.OnionCAA.expiry:type_name -> google.protobuf.Timestamp
+	16, // 30: cairn.acme.v1.PerspectiveResult.problem:type_name -> cairn.acme.v1.Problem
+	13, // 31: cairn.acme.v1.Issuer.chains:type_name -> cairn.acme.v1.Chain
+	20, // 32: cairn.acme.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	20, // 33: cairn.acme.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	20, // 34: cairn.acme.v1.Certificate.recorded_at:type_name -> google.protobuf.Timestamp
+	15, // 35: cairn.acme.v1.Certificate.revocation:type_name -> cairn.acme.v1.Revocation
+	20, // 36: cairn.acme.v1.Revocation.at:type_name -> google.protobuf.Timestamp
+	20, // 37: cairn.acme.v1.Revocation.not_after:type_name -> google.protobuf.Timestamp
+	0,  // 38: cairn.acme.v1.Problem.identifier:type_name -> cairn.acme.v1.Identifier
+	16, // 39: cairn.acme.v1.Problem.subproblems:type_name -> cairn.acme.v1.Problem
+	21, // 40: cairn.acme.v1.Problem.retry_after:type_name -> google.protobuf.Duration
+	16, // 41: cairn.acme.v1.Error.problem:type_name -> cairn.acme.v1.Problem
+	18, // 42: cairn.acme.v1.Error.key_in_use:type_name -> cairn.acme.v1.KeyInUse
+	19, // 43: cairn.acme.v1.Error.replaced:type_name -> cairn.acme.v1.Replaced
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_acme_proto_init() }
@@ -1886,13 +1964,14 @@ func file_internal_rpc_acme_proto_init() {
 	if File_internal_rpc_acme_proto != nil {
 		return
 	}
+	file_internal_rpc_acme_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_rpc_acme_proto_rawDesc), len(file_internal_rpc_acme_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
