@@ -8,7 +8,10 @@ import (
 
 // Directory is the settings that each ACME directory has its own of.
 type Directory struct {
-	EAB EAB `yaml:"eab"`
+	// Public tells that the public relies on the certificates: what the
+	// Baseline Requirements ask of remote perspectives holds.
+	Public bool `yaml:"public"`
+	EAB    EAB  `yaml:"eab"`
 	// Profiles names the profiles that are offered, the default one first;
 	// empty: all that the CA has.
 	Profiles []string `yaml:"profiles"`
@@ -108,6 +111,8 @@ type Validation struct {
 	// with the roots that attestations must chain to; empty: the format is not
 	// accepted.
 	AttestationRoots AttestationRoots `yaml:"attestation_roots"`
+	// Perspectives is what is asked of the remote perspectives.
+	Perspectives PerspectivePolicy `yaml:"perspectives"`
 }
 
 // AttestationRoots is PEM files with root certificates, by the attestation
@@ -117,6 +122,13 @@ type AttestationRoots struct {
 	TPM        string `yaml:"tpm"`
 	AndroidKey string `yaml:"android_key"`
 	Step       string `yaml:"step"`
+}
+
+// PerspectivePolicy is what a directory asks of the remote perspectives.
+type PerspectivePolicy struct {
+	Mode string `yaml:"mode"` // off, shadow or required
+	// Regions is in how many regions those that corroborate must stand.
+	Regions int `yaml:"regions"`
 }
 
 // DefaultDirectory is the name of the directory of a configuration that names

@@ -52,6 +52,9 @@ func EncodeCAAEvidence(e acme.CAAEvidence) *acmepb.CAAEvidence {
 		CheckedAt: EncodeTime(e.CheckedAt),
 		FoundAt:   EncodeText(e.FoundAt),
 		Records:   EncodeList(e.Records, EncodeText),
+
+		Perspectives: EncodeList(e.Perspectives, encodePerspectiveResult),
+		Quorum:       e.Quorum,
 	}
 }
 
@@ -65,6 +68,9 @@ func decodeCAAEvidence(d *Decoder, m *acmepb.CAAEvidence) acme.CAAEvidence {
 		CheckedAt: d.Time("checked_at", m.CheckedAt),
 		FoundAt:   m.FoundAt,
 		Records:   m.Records,
+
+		Perspectives: DecodeList(d, "perspectives", m.Perspectives, (*Decoder).perspectiveResult),
+		Quorum:       m.Quorum,
 	}
 }
 
