@@ -50,7 +50,7 @@ func (d Directory) offered(id acme.Identifier) []acme.ChallengeType {
 		case acme.HTTP01, acme.TLSALPN01:
 			can = id.Type() == acme.IdentifierIP || id.Type() == acme.IdentifierDNS && !id.IsWildcard()
 		case acme.DeviceAttest01:
-			can = id.Type() == acme.IdentifierPermanentIdentifier
+			can = id.IsDevice()
 		}
 		if can {
 			types = append(types, t)

@@ -41,6 +41,9 @@ func (r *RA) RespondToChallenge(ctx context.Context, req RespondToChallenge) (ac
 	case authz.Attempt != nil:
 		return acme.Authorization{}, acme.NewProblem(acme.Malformed, "the challenge %s of this authorization is being validated already; one result decides an authorization", authz.Attempt.Type)
 	}
+	if err := checkResponse(req); err != nil {
+		return acme.Authorization{}, err
+	}
 	if err := r.limited(r.limits.mayValidate(authz.Account, authz.Identifier)); err != nil {
 		return acme.Authorization{}, err
 	}

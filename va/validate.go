@@ -25,6 +25,8 @@ type try struct {
 	keyAuthorization string
 	steps
 	persisted *persisted // what dns-persist-01 relied on
+	// attestation is what device-attest-01 found out.
+	attestation *acme.AttestationEvidence
 }
 
 // Validate implements Authority.
@@ -44,6 +46,7 @@ func (v *VA) Validate(ctx context.Context, req Request) (Result, error) {
 	}
 	result := Result{Evidence: acme.Evidence{
 		Method: req.Type, DomainName: req.Identifier.Value(), At: start.UTC(), Steps: append(t.steps, caa.Steps...), CAA: caa.evidence(),
+		Attestation: t.attestation,
 	}}
 	t.persisted.record(&result.Evidence)
 	if fail != nil {

@@ -63,7 +63,12 @@ func (s *services) vaConfig() va.Config {
 
 // newVA builds the validation authority.
 func (s *services) newVA() (va.Authority, error) {
-	v, err := va.New(s.vaConfig())
+	cfg := s.vaConfig()
+	var err error
+	if cfg.AttestationRoots, err = s.attestationRoots(); err != nil {
+		return nil, err
+	}
+	v, err := va.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("setting up validation: %w", err)
 	}

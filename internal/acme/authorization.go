@@ -1,6 +1,11 @@
 package acme
 
 import (
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -129,6 +134,34 @@ type Evidence struct {
 	// summary, such as "4/4".
 	Perspectives []PerspectiveResult `json:"perspectives,omitempty"`
 	Quorum       string              `json:"quorum,omitempty"`
+	// Attestation is what a device's attestation proved besides its identity;
+	// nil with other challenge types.
+	Attestation *AttestationEvidence `json:"attestation,omitempty"`
+}
+
+// AttestationEvidence is what a device's attestation said of the key that the
+// certificate is to have (draft-ietf-acme-device-attest §10).
+type AttestationEvidence struct {
+	// Format is the attestation statement format.
+	Format string `json:"format"`
+	// KeySHA256 is the SHA-256 of the attested key's SubjectPublicKeyInfo, as
+	// PublicKeySHA256 writes it.
+	KeySHA256 string `json:"keySHA256"`
+	// RootSHA256 is the SHA-256, in hexadecimal, of the root certificate that
+	// the attestation chains to.
+	RootSHA256 string `json:"rootSHA256"`
+}
+
+// PublicKeySHA256 is the SHA-256 of a key's SubjectPublicKeyInfo in
+// hexadecimal. The key is encoded anew, so that one key has one hash however
+// it came here.
+func PublicKeySHA256(key crypto.PublicKey) (string, error) {
+	spki, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return "", fmt.Errorf("encoding a public key: %w", err)
+	}
+	sum := sha256.Sum256(spki)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // CAAEvidence is the CAA decision that was relied on (RFC 8659).
