@@ -22,8 +22,12 @@ type Profile struct {
 	// KeyTypes is the kinds of public keys that are certified: rsa, p256,
 	// p384, p521, ed25519.
 	KeyTypes []string `yaml:"key_types"`
-	// Identifiers is the types of identifiers that are certified: dns, ip.
+	// Identifiers is the types of identifiers that are certified: dns, ip,
+	// permanent-identifier, hardware-module.
 	Identifiers []string `yaml:"identifiers"`
+	// DeviceIdentifiers says which certificates have the identifiers of devices
+	// in them: always, or requested (those whose CSR has them).
+	DeviceIdentifiers string `yaml:"device_identifiers"`
 	// MaxNames bounds the identifiers in one certificate.
 	MaxNames int `yaml:"max_names"`
 	// CommonName is what the subject holds: none; requested (what the CSR asks
@@ -98,6 +102,7 @@ func DefaultProfile() Profile {
 		Backdate:          time.Hour,
 		KeyTypes:          []string{"rsa", "p256", "p384", "p521"},
 		Identifiers:       []string{"dns", "ip"},
+		DeviceIdentifiers: "always",
 		MaxNames:          100,
 		CommonName:        "none",
 		ExtendedKeyUsages: []string{"server_auth"},
@@ -160,7 +165,8 @@ func (v validator) profile(name string, p Profile) {
 		v.fail(path+".backdate", "expects whole seconds; found %s", FormatDuration(p.Backdate))
 	}
 	v.some(path+".key_types", p.KeyTypes, "rsa", "p256", "p384", "p521", "ed25519")
-	v.some(path+".identifiers", p.Identifiers, "dns", "ip")
+	v.some(path+".identifiers", p.Identifiers, "dns", "ip", "permanent-identifier", "hardware-module")
+	v.oneOf(path+".device_identifiers", p.DeviceIdentifiers, "always", "requested")
 	v.extendedKeyUsages(path+".extended_key_usages", p.ExtendedKeyUsages)
 	v.some(path+".key_usages", p.KeyUsages, "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
 	if c := p.Subject.Country; c != "" && (len(c) != 2 || strings.ToUpper(c) != c) {

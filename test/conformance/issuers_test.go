@@ -200,6 +200,6 @@ func TestProfileSettings(t *testing.T) {
 			s.Authorize(t, c, url, "http-01")
 		}
 		resp := c.Post(t, order.Finalize, map[string]any{"csr": rawacme.B64(rawacme.CSR(t, rawacme.NewKey(t), []string{refused}))})
-		wantProblem(t, c, resp, http.StatusBadRequest, "rejectedIdentifier")
+		wantProblem(t, c, resp, http.StatusForbidden, "rejectedIdentifier")
 	}
 }
