@@ -229,6 +229,7 @@ func wireVA(ctx context.Context, n *instance, _ *peers) error {
 	if err != nil {
 		return err
 	}
+	n.addLoop("DNSSEC probes", n.validationLoop)
 	return n.serveRPC(ctx, rpc.RoleVA, n.cfg.RPC.Clients.VA, func(s *rpc.Server) { va.RegisterServer(s, validation) })
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -34,6 +35,9 @@ type services struct {
 	audit     *slog.Logger
 	metrics   prometheus.Registerer
 	hooks     hooks
+	// validationLoop is the background work of the validation authority, once
+	// it is built.
+	validationLoop func(context.Context) error
 }
 
 func (s *services) log(service string) *slog.Logger { return s.logger.With("service", service) }
@@ -42,8 +46,19 @@ func (s *services) auditBy(service string) *slog.Logger { return s.audit.With("s
 
 // newVA builds the validation authority.
 func (s *services) newVA() (va.Authority, error) {
+	roots, err := resolverRoots(s.cfg.VA.ResolverRoots)
+	if err != nil {
+		return nil, err
+	}
 	v, err := va.New(va.Config{
 		Resolvers:              s.cfg.VA.Resolvers,
+		DNSTimeout:             s.cfg.VA.ResolverTimeout,
+		DNSAttempts:            s.cfg.VA.ResolverAttempts,
+		DNSKeepCase:            !s.cfg.VA.RandomizeCase,
+		DNSRoots:               roots,
+		DNSSECProbe:            dnssecProbe(s.cfg),
+		RequireDNSSEC:          s.cfg.Directory.Validation.RequireDNSSECResolver,
+		DirectoryRequireDNSSEC: directoryRequireDNSSEC(s.cfg),
 		HTTPPort:               s.cfg.VA.HTTPPort,
 		TLSPort:                s.cfg.VA.TLSPort,
 		AllowPrivateAddresses:  s.cfg.VA.AllowPrivateAddresses,
@@ -59,6 +74,7 @@ func (s *services) newVA() (va.Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("setting up validation: %w", err)
 	}
+	s.validationLoop = v.Run
 	if s.hooks.validation != nil {
 		return s.hooks.validation(v), nil
 	}

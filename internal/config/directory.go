@@ -104,6 +104,9 @@ type Validation struct {
 	// RetryWait is the wait before the first retry, doubled for each one
 	// after it.
 	RetryWait time.Duration `yaml:"retry_wait"`
+	// RequireDNSSECResolver has the validations rely only on resolvers that
+	// have proven to validate with DNSSEC.
+	RequireDNSSECResolver bool `yaml:"require_dnssec_resolver"`
 }
 
 // DefaultDirectory is the name of the directory of a configuration that names
