@@ -156,8 +156,8 @@ func TestParseErrors(t *testing.T) {
 		{"a resolver over HTTPS without a path", "va: {resolvers: ['https://dns.example']}\n", []string{`f.yaml:1: va.resolvers[0]: expects the path of the resolver, most often https://dns.example/dns-query; found "https://dns.example"`}},
 		{"attempts out of range", "va: {resolver_attempts: 0}\n", []string{`f.yaml:1: va.resolver_attempts: expects a number from 1 to 10; found 0`}},
 		{"a probe of nothing", "va: {dnssec_probe: {secure: [], bogus: [a b]}}\n", []string{
-			`f.yaml:1: va.dnssec_probe.bogus[0]: expects a domain name; found "a b"`,
 			`f.yaml:1: va.dnssec_probe.secure: name one at least, or leave the key out`,
+			`f.yaml:1: va.dnssec_probe.bogus[0]: expects a domain name; found "a b"`,
 		}},
 		{"a proof that lapses before the next probe", "va:\n  dnssec_probe:\n    interval: 5m\n    max_age: 1m\n", []string{`f.yaml:4: va.dnssec_probe.max_age: 1m is shorter than the time from one probe to the next, 5m`}},
 		{"an unknown challenge", "challenges: [http-01, http-02]\n", []string{`f.yaml:1: challenges[1]: expects one of http-01, dns-01, tls-alpn-01; found "http-02"`}},
