@@ -185,8 +185,9 @@ func recordData(rr dns.RR) string {
 
 // printable cuts what came from the network to a length fit for a line, and
 // escapes what is not printable ASCII. Escapes that are there already stay.
-func printable(s string) string {
-	const most = 200
+func printable(s string) string { return printableUpTo(200, s) }
+
+func printableUpTo(most int, s string) string {
 	end := ""
 	if len(s) > most {
 		s, end = s[:most], "..."

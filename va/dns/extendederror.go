@@ -7,8 +7,12 @@ import (
 	"github.com/miekg/dns"
 )
 
-// maxExtendedErrors is how many of a resolver's explanations are shown.
-const maxExtendedErrors = 3
+const (
+	// maxExtendedErrors is how many of a resolver's explanations are shown,
+	// maxExtraText how many octets of the text of each.
+	maxExtendedErrors = 3
+	maxExtraText      = 300
+)
 
 // extendedError is what the resolver says about its answer (RFC 8914), for a
 // person, printable and bounded; empty if it says nothing.
@@ -32,7 +36,7 @@ func extendedError(m *dns.Msg) string {
 			s += " " + name
 		}
 		if ede.ExtraText != "" {
-			s += ": " + printable(ede.ExtraText)
+			s += ": " + printableUpTo(maxExtraText, ede.ExtraText)
 		}
 		said = append(said, s)
 	}

@@ -230,26 +230,27 @@ func (r *Resolver) note(u *upstream, f finding) {
 	}
 }
 
-// probeUpstream probes one upstream.
+// probeUpstream probes one upstream. What refutes it counts, whatever the
+// other half of the probe comes to.
 func (r *Resolver) probeUpstream(ctx context.Context, u *upstream) finding {
-	for _, half := range []struct {
-		names []string
-		probe func(context.Context, *upstream, string) finding
-	}{
-		{r.config.Probe.Bogus, r.probeBogus},
-		{r.config.Probe.Secure, r.probeSecure},
-	} {
-		var f finding
-		for _, name := range half.names {
-			if f = half.probe(ctx, u, name); f.result != "inconclusive" {
-				break
-			}
-		}
-		if f != validates {
-			return f
+	bogus := firstConclusive(r.config.Probe.Bogus, func(name string) finding { return r.probeBogus(ctx, u, name) })
+	if bogus.result == "refuted" {
+		return bogus
+	}
+	secure := firstConclusive(r.config.Probe.Secure, func(name string) finding { return r.probeSecure(ctx, u, name) })
+	if secure != validates {
+		return secure
+	}
+	return bogus
+}
+
+func firstConclusive(names []string, probe func(name string) finding) (f finding) {
+	for _, name := range names {
+		if f = probe(name); f.result != "inconclusive" {
+			break
 		}
 	}
-	return validates
+	return f
 }
 
 // probeBogus asks for a name whose signatures are wrong.

@@ -140,6 +140,9 @@ func countsAgree(m *dns.Msg, msg []byte) bool {
 func (q *query) refuse(m *dns.Msg) verdict {
 	detail := extendedError(m)
 	if m.Rcode == dns.RcodeServerFailure {
+		if q.answer.Outcome == ServFail && len(q.answer.Detail) > len(detail) {
+			detail = q.answer.Detail // resolvers explain a failure less when they have it in their cache
+		}
 		q.fail(ServFail, detail)
 	} else {
 		rcode := dns.RcodeToString[m.Rcode]

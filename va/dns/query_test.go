@@ -200,7 +200,7 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("followed %d aliases", len(q.aliases))
 		}
 		for _, s := range append(answer.Texts(), answer.String(), answer.Problem())[len(answer.Texts()):] {
-			if len(s) > 8000 || strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) >= 0 {
+			if len(s) > 9000 || strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) >= 0 {
 				t.Errorf("not a bounded printable line: %q", s)
 			}
 		}
