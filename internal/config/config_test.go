@@ -160,7 +160,7 @@ func TestParseErrors(t *testing.T) {
 			`f.yaml:1: va.dnssec_probe.bogus[0]: expects a domain name; found "a b"`,
 		}},
 		{"a proof that lapses before the next probe", "va:\n  dnssec_probe:\n    interval: 5m\n    max_age: 1m\n", []string{`f.yaml:4: va.dnssec_probe.max_age: 1m is shorter than the time from one probe to the next, 5m`}},
-		{"an unknown challenge", "challenges: [http-01, http-02]\n", []string{`f.yaml:1: challenges[1]: expects one of http-01, dns-01, tls-alpn-01; found "http-02"`}},
+		{"an unknown challenge", "challenges: [http-01, http-02]\n", []string{`f.yaml:1: challenges[1]: expects one of http-01, dns-01, tls-alpn-01, onion-csr-01; found "http-02"`}},
 		{"a profile", `
 ca:
   profiles:
@@ -211,9 +211,9 @@ directories:
   b: {auto_renewal: {max_duration: 5d}}
   c: {challenges: []}
 `, []string{
-			`f.yaml:3: challenges[0]: expects one of http-01, dns-01, tls-alpn-01; found "x"`,
+			`f.yaml:3: challenges[0]: expects one of http-01, dns-01, tls-alpn-01, onion-csr-01; found "x"`,
 			`f.yaml:6: directories.b.auto_renewal.max_duration: 5d is shorter than one certificate's min_lifetime, 10d`,
-			`f.yaml:7: directories.c.challenges: name at least one of http-01, dns-01, tls-alpn-01`,
+			`f.yaml:7: directories.c.challenges: name at least one of http-01, dns-01, tls-alpn-01, onion-csr-01`,
 		}},
 		{"a policy", `
 policy:
@@ -236,6 +236,8 @@ policy:
 		{"not YAML", "data: [\n", []string{`f.yaml:1: this is not valid YAML: did not find expected node content`}},
 		{"a merge key", "va: &v {timeout: 1s}\nca:\n  <<: *v\n", []string{`f.yaml:3: ca: merge keys (<<) are not supported; write the keys out`}},
 		{"two documents", "data: a\n---\ndata: b\n", []string{`f.yaml:2: a second YAML document begins here; the configuration is one document`}},
+		{"a nonce that lives too long", "challenges: [onion-csr-01]\norders:\n  lifetime: 31d\n", []string{`f.yaml:3: orders.lifetime: is at most 30 days where onion-csr-01 is offered, since its nonces are (RFC 9799 §3.2); found 31d`}},
+		{"an onion name that is none", "policy:\n  allow: [onion, example.onion]\n", []string{`f.yaml:2: policy.allow[1]: expects a domain name, such as example.com; found "example.onion"`}},
 		{"a list", "- a\n", []string{`f.yaml:1: the configuration has keys below it; found a list`}},
 	}
 	for _, test := range tests {

@@ -245,6 +245,10 @@ func unfollowed(queries []*query) []*query {
 			q.current.Name, q.dangles = q.dangles, ""
 			q.insecure = q.insecure || !q.answer.Authenticated
 			q.unproven = q.unproven || !q.answer.Validated
+			if answer, ok := onion(q.current); ok {
+				q.answer, q.done = answer, true
+				continue
+			}
 			q.done, q.tcp, q.refused = false, false, 0
 			open = append(open, q)
 		}
