@@ -1,6 +1,7 @@
 package dns_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -57,7 +58,7 @@ func startTLS(t *testing.T, handler mdns.HandlerFunc) (*overTLS, *x509.CertPool)
 		t.Fatal(err)
 	}
 	o := &overTLS{Listener: l}
-	s := &mdns.Server{Listener: tls.NewListener(o, &tls.Config{Certificates: []tls.Certificate{cert}}), Handler: handler}
+	s := &mdns.Server{Listener: tls.NewListener(o, &tls.Config{Certificates: []tls.Certificate{cert}}), Handler: handler, ReadTimeout: time.Minute}
 	started := make(chan struct{})
 	s.NotifyStartedFunc = func() { close(started) }
 	go func() { _ = s.ActivateAndServe() }()
@@ -115,20 +116,39 @@ func TestTLS(t *testing.T) {
 		t.Errorf("after the server hung up, there were %d connections", n)
 	}
 
-	var asking sync.WaitGroup
-	for range 200 {
-		asking.Go(func() { find(t, r, dns.Found, "192.0.2.1") })
-	}
-	asking.Wait()
-	s.mu.Lock()
-	if n := len(s.open); n > 64 {
-		t.Errorf("200 look-ups at once had %d connections open", n)
-	}
-	s.mu.Unlock()
-
 	find(t, resolver("tls://"+s.Addr().String()+"#example.com"), dns.Found, "192.0.2.1")
 	find(t, resolver("tls://"+s.Addr().String()+"#example.org"), dns.Network, "example.org")
 	find(t, newResolver(t, dns.Config{Upstreams: []string{"tls://" + s.Addr().String()}, Attempts: 1}), dns.Network, "certificate")
+}
+
+// TestTLSBound: as many look-ups as there may be connections run at once, and
+// the others wait.
+func TestTLSBound(t *testing.T) {
+	t.Parallel()
+	const most = 64
+	var running, peak atomic.Int64
+	full := make(chan struct{})
+	var once sync.Once
+	s, roots := startTLS(t, func(w mdns.ResponseWriter, m *mdns.Msg) {
+		n := running.Add(1)
+		for p := peak.Load(); n > p && !peak.CompareAndSwap(p, n); p = peak.Load() {
+		}
+		if n == most {
+			once.Do(func() { close(full) })
+		}
+		<-full
+		running.Add(-1)
+		_ = w.WriteMsg(answerA(m))
+	})
+	r := newResolver(t, dns.Config{Upstreams: []string{"tls://" + s.Addr().String()}, Roots: roots, Attempts: 1, Timeout: time.Minute})
+	var asking sync.WaitGroup
+	for range 3 * most {
+		asking.Go(func() { find(t, r, dns.Found, "192.0.2.1") })
+	}
+	asking.Wait()
+	if peak.Load() != most {
+		t.Errorf("%d look-ups ran at once, want %d", peak.Load(), most)
+	}
 }
 
 // TestTLSBatch: several questions share a connection, and their answers may
@@ -149,19 +169,26 @@ func TestTLSBatch(t *testing.T) {
 	}
 }
 
-// TestTLSTimeout: what comes after the time is up is no answer to the next
-// question.
-func TestTLSTimeout(t *testing.T) {
+// TestTLSGivenUp: what comes after a look-up was given up is no answer to the
+// next question.
+func TestTLSGivenUp(t *testing.T) {
 	t.Parallel()
+	asked := make(chan mdns.ResponseWriter, 1)
 	var silent atomic.Bool
 	silent.Store(true)
 	s, roots := startTLS(t, func(w mdns.ResponseWriter, m *mdns.Msg) {
-		if !silent.Load() {
-			_ = w.WriteMsg(answerA(m))
+		if silent.Load() {
+			asked <- w
+			return
 		}
+		_ = w.WriteMsg(answerA(m))
 	})
-	r := newResolver(t, dns.Config{Upstreams: []string{"tls://" + s.Addr().String()}, Roots: roots, Attempts: 1, Timeout: 500 * time.Millisecond})
-	find(t, r, dns.Timeout, "timeout")
+	r := newResolver(t, dns.Config{Upstreams: []string{"tls://" + s.Addr().String()}, Roots: roots, Attempts: 1, Timeout: time.Minute})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-asked; cancel() }()
+	if answer := r.Lookup(ctx, dns.Question{Name: "a.test", Type: mdns.TypeA})[0]; answer.Outcome != dns.Canceled {
+		t.Errorf("given up: %s", answer)
+	}
 	silent.Store(false)
 	find(t, r, dns.Found, "192.0.2.1")
 	if n := s.connections.Load(); n != 2 {
