@@ -44,13 +44,13 @@ func (s *services) log(service string) *slog.Logger { return s.logger.With("serv
 
 func (s *services) auditBy(service string) *slog.Logger { return s.audit.With("service", service) }
 
-// newVA builds the validation authority.
-func (s *services) newVA() (va.Authority, error) {
+// vaConfig is what the validation authority works with.
+func (s *services) vaConfig() (va.Config, error) {
 	roots, err := resolverRoots(s.cfg.VA.ResolverRoots)
 	if err != nil {
-		return nil, err
+		return va.Config{}, err
 	}
-	v, err := va.New(va.Config{
+	return va.Config{
 		Resolvers:              s.cfg.VA.Resolvers,
 		DNSTimeout:             s.cfg.VA.ResolverTimeout,
 		DNSAttempts:            s.cfg.VA.ResolverAttempts,
@@ -65,12 +65,23 @@ func (s *services) newVA() (va.Authority, error) {
 		CAAIdentities:          s.caaIdentities(s.cfg.Directory),
 		DirectoryCAAIdentities: s.directoryCAAIdentities(),
 		Timeout:                s.cfg.VA.Timeout,
+		MaxInFlight:            s.cfg.VA.MaxInFlight,
+		MaxPerAddress:          s.cfg.VA.MaxPerAddress,
 		Random:                 s.random,
 		Now:                    s.now,
 		Logger:                 s.log("va"),
 		Audit:                  s.auditBy("va"),
 		Metrics:                s.metrics,
-	})
+	}, nil
+}
+
+// newVA builds the validation authority.
+func (s *services) newVA() (va.Authority, error) {
+	cfg, err := s.vaConfig()
+	if err != nil {
+		return nil, err
+	}
+	v, err := va.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("setting up validation: %w", err)
 	}
@@ -103,6 +114,7 @@ func (s *services) newRA(store sa.Store, validation va.Authority, signing ca.Aut
 		AccountURL:  s.accountURL(),
 		AnswerWait:  s.cfg.AnswerWait,
 		TryTimeout:  s.cfg.VA.Timeout + s.hooks.tryTime + tryMargin,
+		Places:      ra.Places{InFlight: s.cfg.VA.MaxInFlight, PerAccount: s.cfg.VA.MaxPerAccount},
 		Limits:      limits,
 
 		RevokeUnasked: s.cfg.CA.RevokeUnasked,
