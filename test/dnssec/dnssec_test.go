@@ -203,6 +203,13 @@ func TestValidatingResolver(t *testing.T) {
 			t.Errorf("the problem is %+v", got)
 		}
 	})
+	t.Run("cairn admin caa check", func(t *testing.T) {
+		t.Parallel()
+		out := c.Admin(t, "caa", "check", "www.good.test", "--directory", "default")
+		if !strings.Contains(out, "look up CAA of www.good.test at "+addr+": nodata, authenticated") {
+			t.Errorf("it says %s", out)
+		}
+	})
 	t.Run("the directory that requires nothing", func(t *testing.T) {
 		t.Parallel()
 		// The resolver refuses what is bogus for everybody.

@@ -118,7 +118,7 @@ func TestTLS(t *testing.T) {
 
 	find(t, resolver("tls://"+s.Addr().String()+"#example.com"), dns.Found, "192.0.2.1")
 	find(t, resolver("tls://"+s.Addr().String()+"#example.org"), dns.Network, "example.org")
-	find(t, newResolver(t, dns.Config{Upstreams: []string{"tls://" + s.Addr().String()}, Attempts: 1}), dns.Network, "certificate")
+	find(t, newResolver(t, dns.Config{Upstreams: []string{"tls://" + s.Addr().String()}, Attempts: 1, Timeout: time.Minute}), dns.Network, "certificate")
 }
 
 // TestTLSBound: as many look-ups as there may be connections run at once, and
