@@ -114,9 +114,11 @@ func (v *VA) CheckCAA(ctx context.Context, req CAARequest) (CAAResult, error) {
 
 // deadline is when a try ends. A caller's own deadline is shaved, so that the
 // caller still gets the result that time ran out.
-func (v *VA) deadline(ctx context.Context) time.Time {
+func (v *VA) deadline(ctx context.Context) time.Time { return tryDeadline(ctx, v.Timeout) }
+
+func tryDeadline(ctx context.Context, timeout time.Duration) time.Time {
 	now := time.Now() // contexts run on the system's clock
-	end := now.Add(v.Timeout)
+	end := now.Add(timeout)
 	if theirs, ok := ctx.Deadline(); ok {
 		margin := min(theirs.Sub(now)/10, 500*time.Millisecond)
 		if theirs = theirs.Add(-margin); theirs.Before(end) {

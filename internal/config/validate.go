@@ -226,6 +226,7 @@ func (v validator) va(c *VA) {
 			v.fail(bound.key, "expects a number from 1 to 1000000; found %d", bound.number)
 		}
 	}
+	v.perspectives(c)
 }
 
 func (v validator) dnssecProbe(p *DNSSECProbe) {
@@ -263,6 +264,7 @@ func (v validator) rpc(r *RPC) {
 	}{
 		{"ra", r.Services.RA, r.Clients.RA}, {"va", r.Services.VA, r.Clients.VA},
 		{"ca", r.Services.CA, r.Clients.CA}, {"sa", r.Services.SA, r.Clients.SA},
+		{"perspective", nil, r.Clients.Perspective},
 	} {
 		key := "rpc.services." + service.name
 		v.unique(key, service.addresses)
