@@ -24,6 +24,7 @@ type try struct {
 	Request
 	keyAuthorization string
 	steps
+	persisted *persisted // what dns-persist-01 relied on
 }
 
 // Validate implements Authority.
@@ -44,6 +45,7 @@ func (v *VA) Validate(ctx context.Context, req Request) (Result, error) {
 	result := Result{Evidence: acme.Evidence{
 		Method: req.Type, DomainName: req.Identifier.Value(), At: start.UTC(), Steps: append(t.steps, caa.Steps...), CAA: caa.evidence(),
 	}}
+	t.persisted.record(&result.Evidence)
 	if fail != nil {
 		result.Problem, result.MayHeal = fail.problem, fail.mayHeal
 	}

@@ -36,6 +36,7 @@ type Directory struct {
 	// (RFC 9444).
 	Subdomains  bool        `yaml:"subdomains"`
 	AutoRenewal AutoRenewal `yaml:"auto_renewal"`
+	DNSPersist  DNSPersist  `yaml:"dns_persist"`
 }
 
 // NamedDirectory is one of several directories.

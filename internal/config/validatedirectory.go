@@ -15,7 +15,7 @@ import (
 
 func (v validator) directory(path string, d *Directory) {
 	v.unique(join(path, "profiles"), d.Profiles)
-	v.some(join(path, "challenges"), d.Challenges, "http-01", "dns-01", "tls-alpn-01", "onion-csr-01")
+	v.some(join(path, "challenges"), d.Challenges, "http-01", "dns-01", "tls-alpn-01", "onion-csr-01", "dns-account-01", "dns-persist-01")
 	v.unique(join(path, "caa_identities"), d.CAAIdentities)
 	for i, name := range d.CAAIdentities {
 		if _, err := netip.ParseAddr(name); err == nil || !validHost(name) {
@@ -36,6 +36,7 @@ func (v validator) directory(path string, d *Directory) {
 	v.perspectivePolicy(path, d)
 	v.policy(join(path, "policy"), &d.Policy)
 	v.autoRenewal(join(path, "auto_renewal"), &d.AutoRenewal)
+	v.dnsPersist(join(path, "dns_persist"), &d.DNSPersist)
 }
 
 var (
@@ -70,6 +71,7 @@ func (v validator) directories(c *Config) {
 			paths[path] = name
 		}
 		v.inherited(key, &d.Directory)
+		v.issuerNames(key, c, &d.Directory)
 	}
 }
 
