@@ -2,6 +2,7 @@ package va
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -31,13 +32,27 @@ const (
 
 // Config says how a VA reaches the network.
 type Config struct {
-	// Resolvers are the recursive DNS resolvers, each "address" or
-	// "address:port". Empty: those of /etc/resolv.conf.
+	// Resolvers are the recursive DNS resolvers, as package resolver reads
+	// them, such as "127.0.0.1:8053". Empty: those of /etc/resolv.conf.
 	Resolvers []string
 	// DNSTimeout is how long one resolver has for an answer, DNSAttempts how
 	// many times a question is asked. 0: the defaults of package dns.
 	DNSTimeout  time.Duration
 	DNSAttempts int
+	// DNSKeepCase asks for names without random letter case.
+	DNSKeepCase bool
+	// DNSRoots are whom the certificates of resolvers over TLS and HTTPS must
+	// come from. nil: the system's roots.
+	DNSRoots *x509.CertPool
+	// DNSSECProbe has Run find out which resolvers validate with DNSSEC. nil:
+	// none is taken to.
+	DNSSECProbe *dns.Probe
+	// RequireDNSSEC has validations and CAA checks rely only on resolvers that
+	// have proven to validate; while none has, all of them fail.
+	RequireDNSSEC bool
+	// DirectoryRequireDNSSEC is the same for directories that have their own
+	// setting, by the directory's name.
+	DirectoryRequireDNSSEC map[string]bool
 	// HTTPPort and TLSPort are the ports that stand for 80 and 443: what
 	// http-01 and tls-alpn-01 connect to, and where redirects without a port
 	// lead. 0: 80 and 443.
@@ -111,7 +126,8 @@ func New(config Config) (*VA, error) {
 	}
 	resolver, err := dns.New(dns.Config{
 		Upstreams: config.Resolvers, Timeout: config.DNSTimeout, Attempts: config.DNSAttempts,
-		Random: config.Random, Now: config.Now, Metrics: config.Metrics,
+		KeepCase: config.DNSKeepCase, Roots: config.DNSRoots, Probe: config.DNSSECProbe,
+		Random: config.Random, Now: config.Now, Logger: config.Logger, Metrics: config.Metrics,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the DNS resolver: %w", err)

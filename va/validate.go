@@ -33,7 +33,7 @@ type try struct {
 func (v *VA) Validate(ctx context.Context, req Request) (Result, error) {
 	start := v.Now()
 	t := &try{Request: req, keyAuthorization: acme.KeyAuthorization(req.Token, req.KeyThumbprint)}
-	tryCtx, cancel := context.WithDeadline(ctx, v.deadline(ctx))
+	tryCtx, cancel := context.WithDeadline(v.underDirectory(ctx, req.Directory), v.deadline(ctx))
 	defer cancel()
 
 	caa, fail := v.run(tryCtx, t)
@@ -100,7 +100,7 @@ func (v *VA) run(ctx context.Context, t *try) (CAADecision, *failure) {
 
 // CheckCAA implements Authority.
 func (v *VA) CheckCAA(ctx context.Context, req CAARequest) (CAAResult, error) {
-	checkCtx, cancel := context.WithDeadline(ctx, v.deadline(ctx))
+	checkCtx, cancel := context.WithDeadline(v.underDirectory(ctx, req.Directory), v.deadline(ctx))
 	defer cancel()
 	decision := v.caa.Check(checkCtx, req)
 	if ctx.Err() != nil {

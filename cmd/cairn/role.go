@@ -237,6 +237,7 @@ func wireVA(ctx context.Context, n *instance, _ *peers) error {
 	if err != nil {
 		return err
 	}
+	n.addLoop("DNSSEC probes", n.validationLoop)
 	if validation, err = n.corroborated(validation); err != nil {
 		return err
 	}

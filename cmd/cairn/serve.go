@@ -167,6 +167,7 @@ func (n *instance) wireServe(ctx context.Context) error {
 			return err
 		}
 	}
+	n.addLoop("DNSSEC probes", n.validationLoop)
 	registration, err := n.newRA(stored, validation, signing)
 	if err != nil {
 		return err

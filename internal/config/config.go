@@ -73,11 +73,21 @@ type Store struct {
 
 // VA is the settings of validation.
 type VA struct {
-	// Resolvers is the recursive resolvers to ask, address or address:port;
-	// empty: the system's.
+	// Resolvers is the recursive resolvers to ask, as package resolver reads
+	// them; empty: the system's.
 	Resolvers []string `yaml:"resolvers"`
-	HTTPPort  int      `yaml:"http_port"` // that http-01 connects to
-	TLSPort   int      `yaml:"tls_port"`  // that tls-alpn-01 connects to
+	// ResolverTimeout is how long one resolver has for an answer,
+	// ResolverAttempts how often a question is asked.
+	ResolverTimeout  time.Duration `yaml:"resolver_timeout"`
+	ResolverAttempts int           `yaml:"resolver_attempts"`
+	// ResolverRoots is a PEM file of whom the certificates of resolvers over
+	// TLS and HTTPS must come from; empty: the system's roots.
+	ResolverRoots string `yaml:"resolver_roots"`
+	// RandomizeCase asks for names in random letter case over UDP.
+	RandomizeCase bool        `yaml:"randomize_case"`
+	DNSSECProbe   DNSSECProbe `yaml:"dnssec_probe"`
+	HTTPPort      int         `yaml:"http_port"` // that http-01 connects to
+	TLSPort       int         `yaml:"tls_port"`  // that tls-alpn-01 connects to
 	// AllowPrivateAddresses lets validation connect to addresses that are not
 	// on the public Internet.
 	AllowPrivateAddresses bool `yaml:"allow_private_addresses"`
@@ -102,6 +112,17 @@ type Perspective struct {
 	Region string `yaml:"region"`
 	// Addresses is where its processes are, host:port.
 	Addresses []string `yaml:"addresses"`
+}
+
+// DNSSECProbe is how resolvers prove that they validate with DNSSEC, for
+// directories that require it.
+type DNSSECProbe struct {
+	Secure []string `yaml:"secure"` // names that are signed
+	Bogus  []string `yaml:"bogus"`  // names that are signed wrongly
+	// Interval is from one probe to the next, MaxAge how long a proof counts
+	// while probes come to no result.
+	Interval time.Duration `yaml:"interval"`
+	MaxAge   time.Duration `yaml:"max_age"`
 }
 
 // CA is the settings of signing and revocation.

@@ -21,6 +21,15 @@ func Default() Config {
 			AutoRenewal:    AutoRenewal{MinLifetime: day, MaxDuration: 365 * day},
 		},
 		VA: VA{
+			ResolverTimeout:  2 * time.Second,
+			ResolverAttempts: 3,
+			RandomizeCase:    true,
+			DNSSECProbe: DNSSECProbe{
+				Secure:   []string{"."},
+				Bogus:    []string{"dnssec-failed.org", "rhybar.cz"},
+				Interval: time.Minute,
+				MaxAge:   10 * time.Minute,
+			},
 			HTTPPort:              80,
 			TLSPort:               443,
 			AllowPrivateAddresses: true,

@@ -112,6 +112,9 @@ type Validation struct {
 	// with the roots that attestations must chain to; empty: the format is not
 	// accepted.
 	AttestationRoots AttestationRoots `yaml:"attestation_roots"`
+	// RequireDNSSECResolver has the validations rely only on resolvers that
+	// have proven to validate with DNSSEC.
+	RequireDNSSECResolver bool `yaml:"require_dnssec_resolver"`
 	// Perspectives is what is asked of the remote perspectives.
 	Perspectives PerspectivePolicy `yaml:"perspectives"`
 }
