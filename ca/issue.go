@@ -38,7 +38,7 @@ func (c *CA) Issue(ctx context.Context, req Request) (Issued, error) {
 	if err != nil {
 		return issued, nil // not to happen: its template is of an issuer at hand
 	}
-	if !iss.slow && req.Wait > 0 {
+	if !iss.slow && req.Wait > 0 && !unlogged(cert) {
 		issued.Signed = c.finish(ctx, iss, cert)
 		return issued, nil
 	}
@@ -59,7 +59,7 @@ func (c *CA) Issue(ctx context.Context, req Request) (Issued, error) {
 // finish signs a recorded certificate, whatever becomes of the request. What
 // fails is resumed once its lease has lapsed.
 func (c *CA) finish(ctx context.Context, iss *issuer, cert acme.Certificate) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), iss.lease())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.leaseOf(iss, unlogged(cert)))
 	defer cancel()
 	err := c.sign(ctx, iss, cert)
 	if err != nil {
@@ -165,6 +165,10 @@ func (c *CA) build(ctx context.Context, p *compiled, t *template, l leaf) (acme.
 	octets := serial.Bytes()
 	l.serial = serial
 	l.crlShard = (int(octets[len(octets)-2])<<8 | int(octets[len(octets)-1])) % c.CRLShards
+	l.poison = p.CT
+	if err := c.checkTransparency(ctx, p, l); err != nil {
+		return acme.Certificate{}, err
+	}
 	tbs, err := t.build(l)
 	if err != nil {
 		return acme.Certificate{}, err
@@ -220,7 +224,7 @@ func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate, req Requ
 	if err != nil {
 		return err
 	}
-	issuance := sa.Issuance{Certificate: cert, Owner: c.owner, LeaseUntil: c.Now().Add(iss.lease())}
+	issuance := sa.Issuance{Certificate: cert, Owner: c.owner, LeaseUntil: c.Now().Add(c.leaseOf(iss, unlogged(cert)))}
 	record := c.Store.RecordIssuance
 	if a := req.AutoRenewal; a != nil {
 		issuance.NextRenewal = a.Next
@@ -240,8 +244,16 @@ func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate, req Requ
 	return nil
 }
 
-// sign signs a recorded certificate with its issuer's key and stores it.
+// sign signs a recorded certificate with its issuer's key and stores it; before
+// that, if it is to have SCTs, its precertificate.
 func (c *CA) sign(ctx context.Context, iss *issuer, cert acme.Certificate) error {
+	cert, err := c.transparent(ctx, iss, cert)
+	if errors.Is(err, errOthers) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	der, err := key.SignEnvelope(c.Random, iss.signer, cert.TBS)
 	if err != nil {
 		return fmt.Errorf("signing certificate %s: %w", cert.Serial, err)

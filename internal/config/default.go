@@ -32,6 +32,7 @@ func Default() Config {
 			CRLDelay:      5 * time.Second,
 			RevokeUnasked: 1000,
 			OCSPLifetime:  4 * day,
+			CT:            defaultCT(),
 		},
 		RateLimits:      RateLimits{Enabled: true},
 		AnswerWait:      time.Second,

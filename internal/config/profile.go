@@ -38,6 +38,8 @@ type Profile struct {
 	Policies []string `yaml:"policies"`
 	// MustStaple adds the TLS feature extension (RFC 7633).
 	MustStaple bool `yaml:"must_staple"`
+	// CT puts SCTs of public logs into certificates (RFC 6962), see ca.ct.
+	CT bool `yaml:"ct"`
 	// IssuerURL, OCSP and CRL write into the certificate where the issuer's
 	// certificate, the OCSP responder and the CRL are.
 	IssuerURL bool `yaml:"issuer_url"`
@@ -76,6 +78,7 @@ func (v validator) ca(c *CA) {
 		v.fail("ca.revoke_unasked", "expects 0 or a number of certificates; found %d", c.RevokeUnasked)
 	}
 	v.unique("ca.alternate_chains", c.AlternateChains)
+	v.ct(c)
 	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 		v.profile(name, c.Profiles[name])
 	}
