@@ -44,10 +44,10 @@ func (c *CA) checkTransparency(ctx context.Context, p *compiled, l leaf) error {
 	return nil
 }
 
-// leaseOf is how long the work on a certificate is left to one process.
-func (c *CA) leaseOf(iss *issuer, logged bool) time.Duration {
-	lease := iss.lease()
-	if logged && c.CT != nil {
+// leaseOnRecord is issuer.leaseOnRecord, with the time that logs may take.
+func (c *CA) leaseOnRecord(iss *issuer, cert acme.Certificate) time.Duration {
+	lease := iss.leaseOnRecord()
+	if lease > 0 && c.CT != nil && unlogged(cert) {
 		lease += c.CT.Timeout
 	}
 	return lease
@@ -182,15 +182,15 @@ func recordedTBS(cert acme.Certificate) ([]byte, error) {
 
 // resumeLogged resumes issuances that wait for SCTs, without holding up the
 // others: logs may be slow.
-func (c *CA) resumeLogged(ctx context.Context, claimed []acme.Certificate, lease time.Duration) {
+func (c *CA) resumeLogged(ctx context.Context, claimed []acme.Certificate, until time.Time) {
 	c.work.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, lease)
+		ctx, cancel := context.WithTimeout(ctx, until.Sub(c.Now()))
 		defer cancel()
 		c.atLogs(claimed, func(cert acme.Certificate) {
 			if ctx.Err() != nil {
 				return // the rest is anybody's again
 			}
-			if err := c.resumeOne(ctx, cert); err != nil {
+			if err := c.resumeOne(ctx, cert, until); err != nil {
 				c.Logger.LogAttrs(ctx, slog.LevelError, "resuming an issuance that needs SCTs; it is tried again",
 					slog.String("serial", cert.Serial.String()), slog.Any("error", err))
 			}

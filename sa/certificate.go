@@ -69,11 +69,13 @@ RETURNING ` + certificateColumns
 }
 
 // queries are the statements that the dialect has a word in.
-type queries struct{ claimValidations, claimIssuances, claimRenewals, claimSubmissions string }
+type queries struct{ validationsDue, claimValidations, claimIssuances, claimRenewals, claimSubmissions string }
 
 func newQueries(d dialect) queries {
-	return queries{claimValidations: claimValidations(d), claimIssuances: claimIssuances(d), claimRenewals: claimRenewals(d),
-		claimSubmissions: claimSubmissions(d)}
+	return queries{
+		validationsDue: validationsDue(d), claimValidations: claimValidations(d),
+		claimIssuances: claimIssuances(d), claimRenewals: claimRenewals(d), claimSubmissions: claimSubmissions(d),
+	}
 }
 
 func certificateDest(c *acme.Certificate) []any {

@@ -3,7 +3,7 @@
 //	cairn serve        runs the whole CA in one process
 //	cairn demo         shows what it does, in a temporary folder
 //	cairn config       checks or shows a configuration
-//	cairn admin        operates a CA: external account keys, renewal orders
+//	cairn admin        operates a CA: external account keys, renewal, revocation, CAA
 //	cairn migrate      brings the store's schema up to date
 //	cairn wfe, ra, va, sa, ca, ocsp
 //	                   runs one role of a CA that is split over processes

@@ -52,6 +52,7 @@ func roleCommands() []*cobra.Command {
 
 func (r role) command() *cobra.Command {
 	var s settings
+	var perspective perspectiveFlags
 	cmd := &cobra.Command{
 		Use:   string(r.name),
 		Short: r.short,
@@ -62,6 +63,10 @@ below rpc say; "cairn mtls" makes the certificates. The audit log goes to
 stdout unless audit.file says otherwise.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := perspective.role(r)
+			if err != nil {
+				return err
+			}
 			cfg, err := s.load()
 			if err != nil {
 				return err
@@ -70,6 +75,9 @@ stdout unless audit.file says otherwise.`,
 		},
 	}
 	s.register(cmd)
+	if r.name == rpc.RoleVA {
+		perspective.register(cmd)
+	}
 	return cmd
 }
 
@@ -229,6 +237,9 @@ func wireVA(ctx context.Context, n *instance, _ *peers) error {
 	if err != nil {
 		return err
 	}
+	if validation, err = n.corroborated(validation); err != nil {
+		return err
+	}
 	return n.serveRPC(ctx, rpc.RoleVA, n.cfg.RPC.Clients.VA, func(s *rpc.Server) { va.RegisterServer(s, validation) })
 }
 
@@ -298,12 +309,26 @@ func wireWFE(ctx context.Context, n *instance, peers *peers) error {
 	return nil
 }
 
+// publicStore is where a public listener alone reads: a replica of the store
+// or, without one, the storage authority.
+func (n *instance) publicStore(ctx context.Context, peers *peers) (sa.Reader, error) {
+	if n.cfg.Store.ReplicaURL == "" {
+		return peers.store(ctx)
+	}
+	replica, err := n.openReplica(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n.health.Add("store replica", replica.Ping)
+	return replica, nil
+}
+
 func wireOCSP(ctx context.Context, n *instance, peers *peers) error {
 	public, err := n.bind(ctx, "listen.public", n.cfg.Listen.Public)
 	if err != nil {
 		return err
 	}
-	store, err := peers.store(ctx)
+	store, err := n.publicStore(ctx, peers)
 	if err != nil {
 		return err
 	}

@@ -128,6 +128,10 @@ type CAAEvidence struct {
 	// FoundAt is the name that held the relevant record set; empty: none did.
 	FoundAt string   `json:"foundAt,omitempty"`
 	Records []string `json:"records,omitempty"`
+	// Perspectives and Quorum are those of a CAA check made alone; where it
+	// came with a validation, the Evidence around it has them.
+	Perspectives []PerspectiveResult `json:"perspectives,omitempty"`
+	Quorum       string              `json:"quorum,omitempty"`
 }
 
 // PerspectiveResult is what one remote perspective saw.

@@ -62,6 +62,9 @@ type Listen struct {
 type Store struct {
 	// URL is postgres://... or sqlite:PATH; empty: SQLite in the data folder.
 	URL string `yaml:"url"`
+	// ReplicaURL is a read replica of the store, postgres://..., which the role
+	// ocsp asks in place of the role sa; empty: it asks that.
+	ReplicaURL string `yaml:"replica_url"`
 	// PasswordFile holds the password of the PostgreSQL user.
 	PasswordFile string `yaml:"password_file"`
 	// Migrate brings an older schema up to date when the store is opened.
@@ -80,6 +83,25 @@ type VA struct {
 	AllowPrivateAddresses bool `yaml:"allow_private_addresses"`
 	// Timeout bounds one try of one challenge.
 	Timeout time.Duration `yaml:"timeout"`
+	// MaxInFlight, MaxPerAccount and MaxPerAddress bound the tries that run at
+	// once: in all, for one account, and connected to one address.
+	MaxInFlight   int `yaml:"max_in_flight"`
+	MaxPerAccount int `yaml:"max_per_account"`
+	MaxPerAddress int `yaml:"max_per_address"`
+	// Perspectives is the remote network perspectives.
+	Perspectives []Perspective `yaml:"perspectives"`
+	// PerspectiveWait is how long answers of perspectives are waited for that
+	// do not matter to the result any more.
+	PerspectiveWait time.Duration `yaml:"perspective_wait"`
+}
+
+// Perspective is a remote network perspective.
+type Perspective struct {
+	Name string `yaml:"name"`
+	// Region is the Regional Internet Registry that it is in the region of.
+	Region string `yaml:"region"`
+	// Addresses is where its processes are, host:port.
+	Addresses []string `yaml:"addresses"`
 }
 
 // CA is the settings of signing and revocation.
@@ -98,14 +120,29 @@ type CA struct {
 	RevokeUnasked int `yaml:"revoke_unasked"`
 	// OCSPLifetime is from an OCSP response's thisUpdate to its nextUpdate.
 	OCSPLifetime time.Duration `yaml:"ocsp_lifetime"`
+	// OCSPNonce is what becomes of the nonces in OCSP requests: honored or
+	// ignored.
+	OCSPNonce string `yaml:"ocsp_nonce"`
 	// OCSPSigners is the folder that the role ocsp takes the delegated OCSP
 	// signers from; empty: keys, in the data folder.
 	OCSPSigners string `yaml:"ocsp_signers"`
+	// IssuerKey is where the issuer's key is: a file, or a PKCS#11 URI (RFC
+	// 7512); empty: keys/intermediate.key, in the data folder.
+	IssuerKey string `yaml:"issuer_key"`
+	PKCS11    PKCS11 `yaml:"pkcs11"`
 	// AlternateChains is PEM files, each with a chain for the issuer that
 	// clients can choose: first a certificate with the issuer's key and name.
 	AlternateChains []string `yaml:"alternate_chains"`
 	// CT is the logs of Certificate Transparency.
 	CT CT `yaml:"ct"`
+}
+
+// PKCS11 is how keys on PKCS#11 tokens are used.
+type PKCS11 struct {
+	// Sessions bounds the signatures that are made at once on one token.
+	Sessions int `yaml:"sessions"`
+	// Timeout bounds one signature.
+	Timeout time.Duration `yaml:"timeout"`
 }
 
 // RateLimits is the switch of all rate limits.
@@ -159,10 +196,11 @@ type RPCServices struct {
 
 // RPCClients is the names that may call each service.
 type RPCClients struct {
-	RA []string `yaml:"ra"`
-	VA []string `yaml:"va"`
-	CA []string `yaml:"ca"`
-	SA []string `yaml:"sa"`
+	RA          []string `yaml:"ra"`
+	VA          []string `yaml:"va"`
+	CA          []string `yaml:"ca"`
+	SA          []string `yaml:"sa"`
+	Perspective []string `yaml:"perspective"`
 }
 
 // maxFile is more than any sensible configuration has, in bytes.

@@ -33,6 +33,7 @@ func (v validator) directory(path string, d *Directory) {
 		v.fail(join(path, "validation.retries"), "expects a number from 0 to 20; found %d", d.Validation.Retries)
 	}
 	v.span(join(path, "validation.retry_wait"), d.Validation.RetryWait, 100*time.Millisecond, time.Hour)
+	v.perspectivePolicy(path, d)
 	v.policy(join(path, "policy"), &d.Policy)
 	v.autoRenewal(join(path, "auto_renewal"), &d.AutoRenewal)
 }

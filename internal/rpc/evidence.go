@@ -44,6 +44,9 @@ func EncodeCAAEvidence(e acme.CAAEvidence) *acmepb.CAAEvidence {
 		CheckedAt: EncodeTime(e.CheckedAt),
 		FoundAt:   EncodeText(e.FoundAt),
 		Records:   EncodeList(e.Records, EncodeText),
+
+		Perspectives: EncodeList(e.Perspectives, encodePerspectiveResult),
+		Quorum:       e.Quorum,
 	}
 }
 
@@ -57,6 +60,9 @@ func decodeCAAEvidence(d *Decoder, m *acmepb.CAAEvidence) acme.CAAEvidence {
 		CheckedAt: d.Time("checked_at", m.CheckedAt),
 		FoundAt:   m.FoundAt,
 		Records:   m.Records,
+
+		Perspectives: DecodeList(d, "perspectives", m.Perspectives, (*Decoder).perspectiveResult),
+		Quorum:       m.Quorum,
 	}
 }
 

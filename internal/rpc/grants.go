@@ -33,13 +33,16 @@ func needs(service, client Role) ([]string, bool) {
 	case RoleRA:
 		return nil, client == RoleWFE
 	case RoleVA:
-		return nil, client == RoleRA || client == RoleVA // a remote perspective's caller
+		return nil, client == RoleRA
+	case RolePerspective:
+		return nil, client == RoleVA
 	case RoleCA:
 		if client == RoleRA {
 			return []string{"Issue"}, true
 		}
-		// Any role may serve HTTPS with a certificate of the CA's.
-		return []string{"ServiceCertificate"}, true
+		// Any role may serve HTTPS with a certificate of the CA's. Perspectives
+		// are elsewhere, and call nobody.
+		return []string{"ServiceCertificate"}, client != RolePerspective
 	case RoleSA:
 		switch client {
 		case RoleWFE:
@@ -64,6 +67,8 @@ func defaultClients(service Role) []string {
 		return []string{RoleWFE.Name()}
 	case RoleVA:
 		return []string{RoleRA.Name()}
+	case RolePerspective:
+		return []string{RoleVA.Name()}
 	case RoleCA:
 		return []string{RoleRA.Name(), RoleWFE.Name()}
 	case RoleSA:
@@ -101,5 +106,5 @@ func Grants(service Role, clients []string) []Grant {
 func roleOf(client string) (Role, bool) {
 	label, _, _ := strings.Cut(strings.ToLower(client), ".")
 	role, _, _ := strings.Cut(label, "-")
-	return Role(role), slices.Contains(Roles(), Role(role))
+	return Role(role), slices.Contains(Roles(), Role(role)) || Role(role) == RolePerspective
 }
