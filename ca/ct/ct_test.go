@@ -190,7 +190,9 @@ func TestLogsThatFail(t *testing.T) {
 		"down":    func(l *testLog) { l.answer = send(503, "") },
 		"refuses": func(l *testLog) { l.answer = send(400, "unknown root") },
 		"redirects": func(l *testLog) {
-			l.answer = func(w http.ResponseWriter, r *http.Request, _ map[string]any) { http.Redirect(w, r, "/", 307) }
+			l.answer = func(w http.ResponseWriter, r *http.Request, _ map[string]any) {
+				http.Redirect(w, r, "/", http.StatusTemporaryRedirect)
+			}
 		},
 		"empty":            func(l *testLog) { l.answer = send(200, "") },
 		"HTML":             func(l *testLog) { l.answer = send(200, "<html>") },
