@@ -274,9 +274,12 @@ func addSAN(b *cryptobyte.Builder, critical bool, ids []acme.Identifier) {
 	addExtension(b, oidSubjectAltName, critical, func(b *cryptobyte.Builder) {
 		b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			for _, id := range ids {
-				if id.Type() == acme.IdentifierIP {
+				switch {
+				case id.IsDevice():
+					id.AddOtherName(b)
+				case id.Type() == acme.IdentifierIP:
 					b.AddASN1(cryptobyte_asn1.Tag(7).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes(id.Addr().AsSlice()) })
-				} else {
+				default:
 					b.AddASN1(cryptobyte_asn1.Tag(2).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes([]byte(id.Value())) })
 				}
 			}

@@ -104,13 +104,17 @@ func (c *CA) prepare(ctx context.Context, req Request) (acme.Certificate, error)
 	if err != nil {
 		return acme.Certificate{}, err
 	}
-	subject, err := p.subject(csr, req.Identifiers)
+	certified, err := p.certified(csr, req.Identifiers)
+	if err != nil {
+		return acme.Certificate{}, err
+	}
+	subject, err := p.subject(csr, certified)
 	if err != nil {
 		return acme.Certificate{}, err
 	}
 	cert, err := c.build(ctx, p, p.templateFor(csr.keyType), leaf{
 		notBefore: notBefore, notAfter: notAfter, subject: subject,
-		identifiers: req.Identifiers, public: csr.public, spki: csr.spki,
+		identifiers: certified, public: csr.public, spki: csr.spki,
 	})
 	if err != nil {
 		return acme.Certificate{}, err
@@ -146,8 +150,8 @@ func (p *compiled) subject(csr request, ids []acme.Identifier) ([]byte, error) {
 	}
 	if name == "" && p.CommonName == CommonNameFirst {
 		for _, id := range ids {
-			if len(id.Value()) <= maxCommonName {
-				name = id.Value()
+			if cn := commonNameOf(id); len(cn) <= maxCommonName {
+				name = cn
 				break
 			}
 		}
@@ -297,6 +301,9 @@ func namesIn(der []byte) []string {
 	names := slices.Clone(cert.DNSNames)
 	for _, ip := range cert.IPAddresses {
 		names = append(names, ip.String())
+	}
+	for _, id := range acme.DevicesIn(cert) {
+		names = append(names, id.String())
 	}
 	return names
 }

@@ -33,8 +33,11 @@ type Profile struct {
 
 	// Keys are the types of key that are certified.
 	Keys []key.Type
-	// IdentifierTypes are the types of identifier that are certified: dns, ip.
+	// IdentifierTypes are the types of identifier that are certified: dns, ip,
+	// permanent-identifier, hardware-module.
 	IdentifierTypes []acme.IdentifierType
+	// Devices says which certificates have the identifiers of devices in them.
+	Devices DevicePolicy
 	// MaxNames is how many identifiers a certificate has at most; 0: 100.
 	MaxNames int
 	// CommonName says what the subject holds.
@@ -146,7 +149,7 @@ func BuiltinProfiles() []Profile {
 	// The rule is about what browsers trust as servers; these are for clients.
 	client.Lint.Exclude = []string{clientAuthLint}
 
-	return []Profile{standard, short, tls, client}
+	return []Profile{standard, short, tls, client, deviceProfile(client)}
 }
 
 // serviceProfile is for Cairn's own listeners.
@@ -204,9 +207,14 @@ func (p *Profile) Validate() error {
 		}
 	}
 	for _, t := range p.IdentifierTypes {
-		if t != acme.IdentifierDNS && t != acme.IdentifierIP {
+		switch t {
+		case acme.IdentifierDNS, acme.IdentifierIP, acme.IdentifierPermanentIdentifier, acme.IdentifierHardwareModule:
+		default:
 			return fail("identifiers of type %q can't be certified", t)
 		}
+	}
+	if err := p.validateDevices(); err != nil {
+		return fail("%w", err)
 	}
 	switch p.CommonName {
 	case CommonNameNone, CommonNameRequested, CommonNameFirst:

@@ -151,7 +151,7 @@ func identifiers(cert *x509.Certificate) ([]acme.Identifier, error) {
 		}
 		ids = append(ids, acme.IdentifierFromIP(addr))
 	}
-	return acme.UniqueIdentifiers(ids), nil
+	return acme.UniqueIdentifiers(append(ids, acme.DevicesIn(cert)...)), nil
 }
 
 func (r *RA) blockKey(ctx context.Context, cert *x509.Certificate, by string) error {

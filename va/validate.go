@@ -24,6 +24,9 @@ type try struct {
 	Request
 	keyAuthorization string
 	steps
+	persisted *persisted // what dns-persist-01 relied on
+	// attestation is what device-attest-01 found out.
+	attestation *acme.AttestationEvidence
 }
 
 // Validate implements Authority.
@@ -43,7 +46,9 @@ func (v *VA) Validate(ctx context.Context, req Request) (Result, error) {
 	}
 	result := Result{Evidence: acme.Evidence{
 		Method: req.Type, DomainName: req.Identifier.Value(), At: start.UTC(), Steps: append(t.steps, caa.Steps...), CAA: caa.evidence(),
+		Attestation: t.attestation,
 	}}
+	t.persisted.record(&result.Evidence)
 	if fail != nil {
 		result.Problem, result.MayHeal = fail.problem, fail.mayHeal
 	}

@@ -43,6 +43,10 @@ func profile(name string, c config.Profile) ca.Profile {
 	for _, t := range c.Identifiers {
 		p.IdentifierTypes = append(p.IdentifierTypes, acme.IdentifierType(t))
 	}
+	p.Devices = ca.DevicePolicy(c.DeviceIdentifiers)
+	if c.DeviceIdentifiers == "always" {
+		p.Devices = ca.DevicesAlways
+	}
 	p.MaxNames = c.MaxNames
 	p.CommonName = ca.CommonName(c.CommonName)
 	if c.CommonName == "none" {
@@ -60,9 +64,11 @@ func profile(name string, c config.Profile) ca.Profile {
 	return p
 }
 
-// offeredProfiles are the profiles of the given names, in their order, or all
-// of them: what a directory offers, the default one first.
-func offeredProfiles(cfg *config.Config, names []string) ([]ca.Profile, error) {
+// offeredProfiles are the profiles that a directory names, in its order, or all
+// that it can issue with, the default one first: without device-attest-01 there
+// is no use for profiles that certify devices alone.
+func offeredProfiles(cfg *config.Config, d config.Directory) ([]ca.Profile, error) {
+	names := d.Profiles
 	all := ca.BuiltinProfiles()
 	for _, p := range configuredProfiles(cfg) {
 		if i := slices.IndexFunc(all, func(q ca.Profile) bool { return q.Name == p.Name }); i >= 0 {
@@ -72,6 +78,9 @@ func offeredProfiles(cfg *config.Config, names []string) ([]ca.Profile, error) {
 		}
 	}
 	if len(names) == 0 {
+		if !slices.Contains(d.Challenges, string(acme.DeviceAttest01)) {
+			all = slices.DeleteFunc(all, func(p ca.Profile) bool { return p.DevicesOnly() })
+		}
 		return all, nil
 	}
 	var offered []ca.Profile
@@ -99,7 +108,7 @@ func checkProfiles(cfg *config.Config, file string) error {
 			errs = append(errs, config.Error{File: file, Key: "ca.profiles." + p.Name, Message: err.Error()})
 		}
 	}
-	if _, err := offeredProfiles(cfg, cfg.Directory.Profiles); err != nil {
+	if _, err := offeredProfiles(cfg, cfg.Directory); err != nil {
 		errs = append(errs, config.Error{File: file, Key: "profiles", Message: err.Error()})
 	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Directories)) {
@@ -107,7 +116,7 @@ func checkProfiles(cfg *config.Config, file string) error {
 		if slices.Equal(d.Profiles, cfg.Directory.Profiles) {
 			continue // reported already
 		}
-		if _, err := offeredProfiles(cfg, d.Profiles); err != nil {
+		if _, err := offeredProfiles(cfg, d.Directory); err != nil {
 			errs = append(errs, config.Error{File: file, Key: "directories." + name + ".profiles", Message: err.Error()})
 		}
 	}

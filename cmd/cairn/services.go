@@ -49,6 +49,7 @@ func (s *services) vaConfig() va.Config {
 		AllowPrivateAddresses:  s.cfg.VA.AllowPrivateAddresses,
 		CAAIdentities:          s.caaIdentities(s.cfg.Directory),
 		DirectoryCAAIdentities: s.directoryCAAIdentities(),
+		DNSPersist:             s.vaDNSPersist(),
 		Timeout:                s.cfg.VA.Timeout,
 		MaxInFlight:            s.cfg.VA.MaxInFlight,
 		MaxPerAddress:          s.cfg.VA.MaxPerAddress,
@@ -62,7 +63,12 @@ func (s *services) vaConfig() va.Config {
 
 // newVA builds the validation authority.
 func (s *services) newVA() (va.Authority, error) {
-	v, err := va.New(s.vaConfig())
+	cfg := s.vaConfig()
+	var err error
+	if cfg.AttestationRoots, err = s.attestationRoots(); err != nil {
+		return nil, err
+	}
+	v, err := va.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("setting up validation: %w", err)
 	}

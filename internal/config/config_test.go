@@ -76,6 +76,11 @@ policy: {deny: [secret.example.com], addresses: [10.0.0.0/8]}
 				"default": {"", *d}, "lab": {"", lab}, "other": {"/x/y/directory", other},
 			}
 		}},
+		{"dns-persist-01", "challenges: [dns-persist-01, dns-account-01]\ncaa_identities: [CA.example., b.example]\ndns_persist: {issuer_domain_names: [b.example, ca.example], advertised_names: [b.example], account_hash_prefix: 'https://ca.example/h/', former_account_hash_prefixes: ['https://ca.example:14000/x/'], account_urls: true}\n", func(c *Config) {
+			c.Directory.Challenges = []string{"dns-persist-01", "dns-account-01"}
+			c.Directory.CAAIdentities = []string{"CA.example.", "b.example"}
+			c.Directory.DNSPersist = DNSPersist{[]string{"b.example", "ca.example"}, []string{"b.example"}, "https://ca.example/h/", []string{"https://ca.example:14000/x/"}, true}
+		}},
 		{"auto-renewal", "auto_renewal: {enabled: true, min_lifetime: 1h, max_duration: 30d, allow_get: true}\n", func(c *Config) {
 			c.Directory.AutoRenewal = AutoRenewal{Enabled: true, MinLifetime: time.Hour, MaxDuration: 30 * day, AllowGet: true}
 		}},
@@ -137,7 +142,8 @@ func TestParseErrors(t *testing.T) {
 		{"two passwords", "store:\n  url: postgres://u:secret@h/d\n  password_file: /p\n", []string{`f.yaml:3: store.password_file: store.url has a password as well; take it out of the URL`}},
 		{"a password of nobody", "store:\n  url: postgres://h/d\n  password_file: /p\n", []string{`f.yaml:3: store.password_file: store.url must name the user that the password is for, as in postgres://USER@HOST:PORT/DATABASE`}},
 		{"a resolver by name", "va:\n  resolvers:\n  - 127.0.0.1\n  - dns.example\n", []string{`f.yaml:4: va.resolvers[1]: expects the IP address of a resolver, with or without its port, such as 127.0.0.1:8053; found "dns.example"`}},
-		{"an unknown challenge", "challenges: [http-01, http-02]\n", []string{`f.yaml:1: challenges[1]: expects one of http-01, dns-01, tls-alpn-01, onion-csr-01; found "http-02"`}},
+		{"attestation without roots", "challenges: [device-attest-01]\n", []string{`f.yaml:1: challenges: device-attest-01 needs the roots of at least one format of attestation; name a file in validation.attestation_roots`}},
+		{"an unknown challenge", "challenges: [http-01, http-02]\n", []string{`f.yaml:1: challenges[1]: expects one of http-01, dns-01, tls-alpn-01, onion-csr-01, dns-account-01, dns-persist-01, device-attest-01; found "http-02"`}},
 		{"a profile", `
 ca:
   profiles:
@@ -153,7 +159,7 @@ ca:
 			`f.yaml:4: ca.profiles.Web: "Web" is no name for a profile: use 1 to 32 lower-case letters, digits and hyphens`,
 			`f.yaml:6: ca.profiles.Web.backdate: 1h leaves nothing of the validity 1h`,
 			`f.yaml:7: ca.profiles.Web.key_types[0]: expects one of rsa, p256, p384, p521, ed25519; found "dsa"`,
-			`f.yaml:8: ca.profiles.Web.identifiers: name at least one of dns, ip`,
+			`f.yaml:8: ca.profiles.Web.identifiers: name at least one of dns, ip, permanent-identifier, hardware-module`,
 			`f.yaml:9: ca.profiles.Web.common_name: expects one of none, requested, first; found "last"`,
 			`f.yaml:10: ca.profiles.Web.max_names: expects a number from 1 to 1000; found 0`,
 			`f.yaml:11: ca.profiles.Web.policies[0]: expects an object identifier, such as 2.23.140.1.2.1; found "1.2.x"`,
@@ -188,9 +194,9 @@ directories:
   b: {auto_renewal: {max_duration: 5d}}
   c: {challenges: []}
 `, []string{
-			`f.yaml:3: challenges[0]: expects one of http-01, dns-01, tls-alpn-01, onion-csr-01; found "x"`,
+			`f.yaml:3: challenges[0]: expects one of http-01, dns-01, tls-alpn-01, onion-csr-01, dns-account-01, dns-persist-01, device-attest-01; found "x"`,
 			`f.yaml:6: directories.b.auto_renewal.max_duration: 5d is shorter than one certificate's min_lifetime, 10d`,
-			`f.yaml:7: directories.c.challenges: name at least one of http-01, dns-01, tls-alpn-01, onion-csr-01`,
+			`f.yaml:7: directories.c.challenges: name at least one of http-01, dns-01, tls-alpn-01, onion-csr-01, dns-account-01, dns-persist-01, device-attest-01`,
 		}},
 		{"a policy", `
 policy:

@@ -22,8 +22,12 @@ type Profile struct {
 	// KeyTypes is the kinds of public keys that are certified: rsa, p256,
 	// p384, p521, ed25519.
 	KeyTypes []string `yaml:"key_types"`
-	// Identifiers is the types of identifiers that are certified: dns, ip.
+	// Identifiers is the types of identifiers that are certified: dns, ip,
+	// permanent-identifier, hardware-module.
 	Identifiers []string `yaml:"identifiers"`
+	// DeviceIdentifiers says which certificates have the identifiers of devices
+	// in them: always, or requested (those whose CSR has them).
+	DeviceIdentifiers string `yaml:"device_identifiers"`
 	// MaxNames bounds the identifiers in one certificate.
 	MaxNames int `yaml:"max_names"`
 	// CommonName is what the subject holds: none; requested (what the CSR asks
@@ -55,6 +59,7 @@ func DefaultProfile() Profile {
 		Backdate:          time.Hour,
 		KeyTypes:          []string{"rsa", "p256", "p384", "p521"},
 		Identifiers:       []string{"dns", "ip"},
+		DeviceIdentifiers: "always",
 		MaxNames:          100,
 		CommonName:        "none",
 		ExtendedKeyUsages: []string{"server_auth"},
@@ -115,7 +120,8 @@ func (v validator) profile(name string, p Profile) {
 		v.fail(path+".backdate", "expects whole seconds; found %s", FormatDuration(p.Backdate))
 	}
 	v.some(path+".key_types", p.KeyTypes, "rsa", "p256", "p384", "p521", "ed25519")
-	v.some(path+".identifiers", p.Identifiers, "dns", "ip")
+	v.some(path+".identifiers", p.Identifiers, "dns", "ip", "permanent-identifier", "hardware-module")
+	v.oneOf(path+".device_identifiers", p.DeviceIdentifiers, "always", "requested")
 	v.some(path+".extended_key_usages", p.ExtendedKeyUsages, "server_auth", "client_auth")
 	v.oneOf(path+".common_name", p.CommonName, "none", "requested", "first")
 	if p.MaxNames < 1 || p.MaxNames > 1000 {

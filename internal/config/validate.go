@@ -28,6 +28,9 @@ func (v validator) config(c *Config) {
 	v.publicURL("public_url", c.PublicURL)
 	v.store(&c.Store)
 	v.directory("", &c.Directory)
+	if len(c.Directories) == 0 {
+		v.issuerNames("", c, &c.Directory)
+	}
 	v.directories(c)
 	v.va(&c.VA)
 	v.ca(&c.CA)

@@ -10,7 +10,7 @@ import (
 var (
 	storeReader = []string{
 		"Account", "AccountByKey", "Order", "Orders", "Authorization", "Certificate", "Issuer", "Issuers", "CRL",
-		"RenewalOrder", "Ping",
+		"RenewalOrder", "Ping", "AccountKeys",
 	}
 	storeAccounts = []string{
 		"CreateAccount", "UpdateAccount", "ChangeAccountKey",
