@@ -35,17 +35,22 @@ build:
 run: build
 	bin/cairn serve
 
-test: test-packages check test-binary
-	CAIRN_TEST_BINARY=$(CURDIR)/build/cairn go test -race -timeout 18m $(TESTFLAGS) ./...
+test: test-packages check test-binary build/ctlog
+	CAIRN_TEST_CTLOG=$(CURDIR)/build/ctlog CAIRN_TEST_BINARY=$(CURDIR)/build/cairn go test -race -timeout 18m $(TESTFLAGS) ./...
 
-test-long: test-packages check test-binary build/caddy-$(CADDY)
+test-long: test-packages check test-binary build/ctlog build/caddy-$(CADDY)
 	CAIRN_TEST_CADDY=$(CURDIR)/build/caddy-$(CADDY) \
+	CAIRN_TEST_CTLOG=$(CURDIR)/build/ctlog \
 	CAIRN_TEST_BINARY=$(CURDIR)/build/cairn go test -race -count=5 -timeout 3h $(TESTFLAGS) ./...
 
 # The latest Caddy: minutes of building, so that `make test` takes Debian's.
 build/caddy-$(CADDY):
 	GOBIN=$(CURDIR)/build/gobin go install github.com/caddyserver/caddy/v2/cmd/caddy@$(CADDY)
 	mv build/gobin/caddy $@
+
+# The CT log that tests submit to: minutes of building, once.
+build/ctlog: test/ctlog/main.go test/ctlog/go.mod
+	go build -C test/ctlog -o $(CURDIR)/build/ctlog .
 
 # The binary that the tests across services run, with the race detector: one
 # build for all test packages.
@@ -56,6 +61,7 @@ check:
 	@unformatted="$$(gofmt -l .)"; if [ -n "$$unformatted" ]; then \
 		echo "not formatted; run gofmt -w on:" $$unformatted >&2; exit 1; fi
 	go vet ./...
+	go vet -C test/ctlog .
 	$(STATICCHECK) ./...
 
 test-packages:

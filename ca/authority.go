@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/cairn-ca/cairn/ca/ct"
 	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
 	"github.com/cairn-ca/cairn/sa"
@@ -38,6 +39,12 @@ type Config struct {
 	// OCSPFolder is where the delegated OCSP signers are kept; empty: this
 	// authority makes none.
 	OCSPFolder string
+	// CT submits the certificates of profiles with CT to logs; nil: no profile
+	// has it.
+	CT *ct.Submitter
+	// CTRetryFor is how long SCTs are asked for before an issuance is given
+	// up; 0: an hour.
+	CTRetryFor time.Duration
 
 	Now     func() time.Time
 	Random  io.Reader
@@ -75,6 +82,9 @@ func New(ctx context.Context, cfg Config) (*CA, error) {
 	cfg.PublicURL = strings.TrimSuffix(cfg.PublicURL, "/")
 	if cfg.CRLShards < 1 {
 		cfg.CRLShards = 1
+	}
+	if cfg.CTRetryFor == 0 {
+		cfg.CTRetryFor = defaultCTRetryFor
 	}
 	id, err := acme.NewID(cfg.Now(), cfg.Random)
 	if err != nil {
@@ -125,6 +135,9 @@ func (c *CA) compile() (map[string]*compiled, error) {
 	profiles[ServiceProfile] = serviceProfile(serviceValidity)
 	all := make(map[string]*compiled, len(profiles))
 	for name, p := range profiles {
+		if p.CT && c.CT == nil {
+			return nil, fmt.Errorf("profile %q: its certificates need SCTs, and no CT logs are configured", name)
+		}
 		cp := &compiled{Profile: p}
 		if cp.linter, err = newLinter(p.Lint); err != nil {
 			return nil, fmt.Errorf("profile %q: %w", name, err)
@@ -283,6 +296,9 @@ func (c *CA) Run(ctx context.Context) error {
 	for {
 		if err := c.resume(ctx); err != nil && ctx.Err() == nil {
 			c.Logger.LogAttrs(ctx, slog.LevelError, "resuming issuances", slog.Any("error", err))
+		}
+		if err := c.submitFinals(ctx); err != nil && ctx.Err() == nil {
+			c.Logger.LogAttrs(ctx, slog.LevelError, "claiming certificates to submit to logs", slog.Any("error", err))
 		}
 		select {
 		case <-ctx.Done():

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/cairn-ca/cairn/ca/ct"
 	"github.com/cairn-ca/cairn/internal/acme"
 )
 
@@ -44,6 +45,7 @@ type leaf struct {
 	public              crypto.PublicKey
 	spki                []byte // DER of its SubjectPublicKeyInfo
 	crlShard            int
+	poison              bool // it is a precertificate
 }
 
 var emptyName = []byte{0x30, 0x00}
@@ -199,6 +201,9 @@ func (t *template) build(l leaf) ([]byte, error) {
 				}
 				b.AddBytes(t.extra)
 				b.AddBytes(own)
+				if l.poison {
+					b.AddBytes(ct.PoisonExtension())
+				}
 			})
 		})
 	})

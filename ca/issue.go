@@ -40,7 +40,7 @@ func (c *CA) Issue(ctx context.Context, req Request) (Issued, error) {
 			slog.String("serial", issued.Serial.String()))
 		return issued, nil
 	}
-	if !work.issuer.slow && req.Wait > 0 {
+	if !work.issuer.slow && req.Wait > 0 && !unlogged(work.certificate) {
 		issued.Signed = c.finish(ctx, work)
 		return issued, nil
 	}
@@ -187,6 +187,10 @@ func (c *CA) build(ctx context.Context, p *compiled, t *template, l leaf) (acme.
 	octets := serial.Bytes()
 	l.serial = serial
 	l.crlShard = (int(octets[len(octets)-2])<<8 | int(octets[len(octets)-1])) % c.CRLShards
+	l.poison = p.CT
+	if err := c.checkTransparency(ctx, p, l); err != nil {
+		return acme.Certificate{}, err
+	}
 	tbs, err := t.build(l)
 	if err != nil {
 		return acme.Certificate{}, err
@@ -242,7 +246,7 @@ func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate, req Requ
 	if err != nil {
 		return leased{}, err
 	}
-	work := leased{iss, cert, c.Now().Add(iss.leaseOnRecord())}
+	work := leased{iss, cert, c.Now().Add(c.leaseOnRecord(iss, cert))}
 	issuance := sa.Issuance{Certificate: cert, Owner: c.owner, LeaseUntil: work.until}
 	record := c.Store.RecordIssuance
 	if a := req.AutoRenewal; a != nil {
@@ -263,8 +267,16 @@ func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate, req Requ
 	return work, nil
 }
 
-// sign signs a recorded certificate with its issuer's key and stores it.
+// sign signs a recorded certificate with its issuer's key and stores it; before
+// that, if it is to have SCTs, its precertificate.
 func (c *CA) sign(ctx context.Context, iss *issuer, cert acme.Certificate) error {
+	cert, err := c.transparent(ctx, iss, cert)
+	if errors.Is(err, errOthers) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	der, err := key.SignEnvelope(c.Random, iss.signer, cert.TBS)
 	if err != nil {
 		return fmt.Errorf("signing certificate %s: %w", cert.Serial, err)

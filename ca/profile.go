@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cairn-ca/cairn/ca/ct"
 	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
 )
@@ -63,6 +64,9 @@ type Profile struct {
 	Policies []string
 	// MustStaple adds the TLS feature extension (RFC 7633).
 	MustStaple bool
+	// CT: each certificate has SCTs of public logs (RFC 6962), and is issued
+	// once logs have its precertificate.
+	CT bool
 	// Extensions are added as they stand, after the others.
 	Extensions []pkix.Extension
 	// ExtensionTemplates are added after them.
@@ -279,6 +283,7 @@ var builtExtensions = map[string]bool{
 	oidKeyUsage.String(): true, oidExtendedKeyUsage.String(): true, oidBasicConstraints.String(): true,
 	oidSubjectKeyID.String(): true, oidAuthorityKeyID.String(): true, oidAuthorityInfo.String(): true,
 	oidSubjectAltName.String(): true, oidPolicies.String(): true, oidCRLDistribution.String(): true,
+	ct.OIDPoison.String(): true, ct.OIDSCTList.String(): true,
 	oidTLSFeature.String(): true, oidOCSPNoCheck.String(): true,
 }
 

@@ -24,10 +24,17 @@ func (c *CA) resume(ctx context.Context) error {
 	}
 	waited := c.signWaiting(ctx)
 	lease := c.lease()
+	if c.CT != nil {
+		lease += c.CT.Timeout
+	}
 	until := c.Now().Add(lease)
 	claimed, err := c.Store.ClaimIssuances(ctx, sa.Claim{Owner: c.owner, LeaseUntil: until, Limit: claimLimit})
 	if err != nil {
 		return errors.Join(waited, err)
+	}
+	var logged []acme.Certificate
+	if logged, claimed = partition(claimed, unlogged); len(logged) > 0 {
+		c.resumeLogged(ctx, logged, until)
 	}
 	ctx, cancel := context.WithTimeout(ctx, lease)
 	defer cancel()
@@ -39,6 +46,18 @@ func (c *CA) resume(ctx context.Context) error {
 		failures = append(failures, c.resumeOne(ctx, cert, until))
 	}
 	return errors.Join(failures...)
+}
+
+// partition divides a list in two: what a function is true of, and the rest.
+func partition(list []acme.Certificate, is func(acme.Certificate) bool) (yes, no []acme.Certificate) {
+	for _, cert := range list {
+		if is(cert) {
+			yes = append(yes, cert)
+		} else {
+			no = append(no, cert)
+		}
+	}
+	return yes, no
 }
 
 func (c *CA) resumeOne(ctx context.Context, cert acme.Certificate, until time.Time) error {
@@ -75,6 +94,8 @@ func (c *CA) tooLate(ctx context.Context, cert acme.Certificate) (string, error)
 	case now.Sub(cert.NotBefore) > maxBackdate:
 		// Baseline Requirements §7.1.2.7.
 		return "its notBefore is more than 48 hours ago", nil
+	case unlogged(cert) && now.Sub(cert.RecordedAt) > c.CTRetryFor:
+		return "Certificate Transparency logs did not answer", nil
 	}
 	if blocked, err := c.blockedSince(ctx, cert); err != nil || blocked {
 		return "its key was blocked in the meantime", err
@@ -96,7 +117,11 @@ func (c *CA) tooLate(ctx context.Context, cert acme.Certificate) (string, error)
 // blockedSince tells whether the key of a recorded certificate is blocked by
 // now.
 func (c *CA) blockedSince(ctx context.Context, cert acme.Certificate) (bool, error) {
-	spki, err := spkiOf(cert.TBS)
+	tbs, err := recordedTBS(cert)
+	if err != nil {
+		return false, fmt.Errorf("reading the recorded certificate %s: %w", cert.Serial, err)
+	}
+	spki, err := spkiOf(tbs)
 	if err != nil {
 		return false, fmt.Errorf("reading the recorded certificate %s: %w", cert.Serial, err)
 	}

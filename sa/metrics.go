@@ -36,6 +36,10 @@ const (
 	opClaimIssuances
 	opCompleteIssuance
 	opFailIssuance
+	opRecordPrecertificate
+	opRecordSCTs
+	opClaimSubmissions
+	opCompleteSubmission
 	opRevoke
 	opRevocations
 	opLatestRevocation
@@ -73,6 +77,7 @@ var operationNames = [operations]string{
 	"create_order", "reusable_authorizations", "deactivate_authorization",
 	"begin_validation", "claim_validations", "retry_validation", "complete_validation", "record_caa",
 	"record_issuance", "claim_issuances", "complete_issuance", "fail_issuance",
+	"record_precertificate", "record_scts", "claim_submissions", "complete_submission",
 	"revoke", "revocations", "latest_revocation", "publish_crl", "put_issuer",
 	"block_key", "key_blocked", "lease",
 	"create_external_key", "external_key", "external_keys", "revoke_external_key",

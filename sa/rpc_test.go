@@ -162,6 +162,26 @@ func (r recorded) CompleteIssuance(_ context.Context, serial acme.Serial, der []
 	return r.Err()
 }
 
+func (r recorded) RecordPrecertificate(_ context.Context, serial acme.Serial, der []byte) error {
+	r.Call("RecordPrecertificate", serial, der)
+	return r.Err()
+}
+
+func (r recorded) RecordSCTs(_ context.Context, serial acme.Serial, tbs []byte) error {
+	r.Call("RecordSCTs", serial, tbs)
+	return r.Err()
+}
+
+func (r recorded) ClaimSubmissions(_ context.Context, claim sa.Claim) ([]acme.Certificate, error) {
+	r.Call("ClaimSubmissions", claim)
+	return rpctest.Result[[]acme.Certificate](r.Recorder, 0), r.Err()
+}
+
+func (r recorded) CompleteSubmission(_ context.Context, serial acme.Serial) error {
+	r.Call("CompleteSubmission", serial)
+	return r.Err()
+}
+
 func (r recorded) FailIssuance(_ context.Context, serial acme.Serial, problem *acme.Problem) error {
 	r.Call("FailIssuance", serial, problem)
 	return r.Err()
@@ -301,7 +321,7 @@ func TestRPCRefusesMissingFields(t *testing.T) {
 	})
 	client := reflect.ValueOf(sapb.NewStorageAuthorityClient(conn))
 	// These methods' requests have only fields that may be empty.
-	lenient := []string{"Issuers", "Ping", "AccountByKey", "ClaimValidations", "ClaimIssuances", "RecordCAA", "Lease",
+	lenient := []string{"Issuers", "Ping", "AccountByKey", "ClaimValidations", "ClaimIssuances", "ClaimSubmissions", "RecordCAA", "Lease",
 		"ExternalKey", "ExternalKeys", "RevokeExternalKey", "RenewalOrders", "ClaimRenewals", "Certificates", "KeysToSweep"}
 	for i := range client.NumMethod() {
 		method := client.Type().Method(i)

@@ -163,6 +163,28 @@ func (c client) CompleteIssuance(ctx context.Context, serial acme.Serial, der []
 	return DecodeError(err)
 }
 
+func (c client) RecordPrecertificate(ctx context.Context, serial acme.Serial, der []byte) error {
+	_, err := c.pb.RecordPrecertificate(ctx, &sapb.RecordPrecertificateRequest{Serial: serial.Bytes(), Der: der})
+	return DecodeError(err)
+}
+
+func (c client) RecordSCTs(ctx context.Context, serial acme.Serial, tbs []byte) error {
+	_, err := c.pb.RecordSCTs(ctx, &sapb.RecordSCTsRequest{Serial: serial.Bytes(), Tbs: tbs})
+	return DecodeError(err)
+}
+
+func (c client) ClaimSubmissions(ctx context.Context, claim Claim) ([]acme.Certificate, error) {
+	m, err := c.pb.ClaimSubmissions(ctx, encodeClaim(claim))
+	return rpc.Answer(m, DecodeError(err), func(d *rpc.Decoder, m *sapb.CertificatesResponse) []acme.Certificate {
+		return rpc.DecodeList(d, "certificates", m.Certificates, (*rpc.Decoder).Certificate)
+	})
+}
+
+func (c client) CompleteSubmission(ctx context.Context, serial acme.Serial) error {
+	_, err := c.pb.CompleteSubmission(ctx, &sapb.CompleteSubmissionRequest{Serial: serial.Bytes()})
+	return DecodeError(err)
+}
+
 func (c client) FailIssuance(ctx context.Context, serial acme.Serial, problem *acme.Problem) error {
 	_, err := c.pb.FailIssuance(ctx, &sapb.FailIssuanceRequest{Serial: serial.Bytes(), Problem: rpc.EncodeProblem(problem)})
 	return DecodeError(err)

@@ -126,7 +126,7 @@ func (a *admin) listed(ctx context.Context, s selection, stdin io.Reader) ([]cho
 		}
 		seen[serial] = true
 		cert, err := a.store.Certificate(ctx, serial)
-		if errors.Is(err, sa.ErrNotFound) || err == nil && cert.DER == nil {
+		if errors.Is(err, sa.ErrNotFound) || err == nil && cert.Signed() == nil {
 			return nil, fmt.Errorf("this CA has issued no certificate with the serial number %s; nothing was done", serial)
 		}
 		if err != nil {
@@ -301,7 +301,7 @@ func (a *admin) walk(ctx context.Context, s selection, page sa.CertificatePage, 
 			return nil, err
 		}
 		for _, cert := range certs {
-			if cert.DER == nil {
+			if cert.Signed() == nil {
 				continue
 			}
 			c, err := choose(cert)
@@ -324,7 +324,7 @@ func (a *admin) walk(ctx context.Context, s selection, page sa.CertificatePage, 
 }
 
 func choose(cert acme.Certificate) (chosen, error) {
-	parsed, err := x509.ParseCertificate(cert.DER)
+	parsed, err := x509.ParseCertificate(cert.Signed())
 	if err != nil {
 		return chosen{}, fmt.Errorf("reading certificate %s: %w", cert.Serial, err)
 	}

@@ -90,6 +90,7 @@ func profile(name string, c config.Profile) ca.Profile {
 	p.KeyEncipherment = c.KeyEncipherment
 	p.Policies = c.Policies
 	p.MustStaple = c.MustStaple
+	p.CT = c.CT
 	p.NoIssuerURL, p.NoOCSP, p.NoCRL = !c.IssuerURL, !c.OCSP, !c.CRL
 	return p
 }

@@ -67,6 +67,10 @@ func (n *instance) newCA(ctx context.Context, store sa.Store, c caConfig) (*ca.C
 	if err != nil {
 		return nil, err
 	}
+	transparency, err := n.openCT(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	cfg := ca.Config{
 		Store:        store,
 		Issuers:      c.issuers,
@@ -75,6 +79,8 @@ func (n *instance) newCA(ctx context.Context, store sa.Store, c caConfig) (*ca.C
 		CRLShards:    n.cfg.CA.CRLShards,
 		ServiceNames: names,
 		OCSPFolder:   n.ocspFolder,
+		CT:           transparency,
+		CTRetryFor:   c.cfg.CA.CT.RetryFor,
 		Now:          n.now,
 		Random:       n.random,
 		Logger:       n.log("ca"),

@@ -159,6 +159,8 @@ type CA struct {
 	// AlternateChains is PEM files, each with a chain for the issuer that
 	// clients can choose: first a certificate with the issuer's key and name.
 	AlternateChains []string `yaml:"alternate_chains"`
+	// CT is the logs of Certificate Transparency.
+	CT CT `yaml:"ct"`
 }
 
 // PKCS11 is how keys on PKCS#11 tokens are used.

@@ -46,6 +46,7 @@ func Default() Config {
 			RevokeUnasked: 1000,
 			OCSPNonce:     "honored",
 			OCSPLifetime:  4 * day,
+			CT:            defaultCT(),
 			PKCS11:        PKCS11{Sessions: 8, Timeout: 10 * time.Second},
 		},
 		RateLimits:      RateLimits{Enabled: true},

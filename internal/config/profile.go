@@ -50,6 +50,8 @@ type Profile struct {
 	Policies []string `yaml:"policies"`
 	// MustStaple adds the TLS feature extension (RFC 7633).
 	MustStaple bool `yaml:"must_staple"`
+	// CT puts SCTs of public logs into certificates (RFC 6962), see ca.ct.
+	CT bool `yaml:"ct"`
 	// IssuerURL, OCSP and CRL write into the certificate where the issuer's
 	// certificate, the OCSP responder and the CRL are.
 	IssuerURL bool `yaml:"issuer_url"`
@@ -135,6 +137,7 @@ func (v validator) ca(c *CA) {
 	v.oneOf("ca.ocsp_nonce", c.OCSPNonce, "honored", "ignored")
 	v.unique("ca.alternate_chains", c.AlternateChains)
 	v.issuers(c.Issuers)
+	v.ct(c)
 	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 		v.profile(name, c.Profiles[name])
 	}

@@ -20,7 +20,8 @@ var (
 		"RetryValidation", "CompleteValidation", "RecordCAA",
 	}
 	storeCertificates = []string{
-		"RecordIssuance", "ClaimIssuances", "CompleteIssuance", "FailIssuance", "Revoke", "Revocations",
+		"RecordIssuance", "ClaimIssuances", "CompleteIssuance", "FailIssuance",
+		"RecordPrecertificate", "RecordSCTs", "ClaimSubmissions", "CompleteSubmission", "Revoke", "Revocations",
 		"LatestRevocation", "PublishCRL", "PutIssuer", "BlockKey", "KeyBlocked", "Lease",
 	}
 )

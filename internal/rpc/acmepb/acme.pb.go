@@ -1206,21 +1206,22 @@ func (x *Chain) GetCertificates() [][]byte {
 }
 
 type Certificate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        []byte                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
-	Issuer        []byte                 `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	Profile       string                 `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
-	CrlShard      int64                  `protobuf:"varint,4,opt,name=crl_shard,json=crlShard,proto3" json:"crl_shard,omitempty"`
-	Account       []byte                 `protobuf:"bytes,10,opt,name=account,proto3" json:"account,omitempty"` // optional
-	Order         []byte                 `protobuf:"bytes,11,opt,name=order,proto3" json:"order,omitempty"`     // optional
-	Tbs           []byte                 `protobuf:"bytes,20,opt,name=tbs,proto3" json:"tbs,omitempty"`
-	Der           []byte                 `protobuf:"bytes,21,opt,name=der,proto3" json:"der,omitempty"`
-	NotBefore     *timestamppb.Timestamp `protobuf:"bytes,30,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
-	NotAfter      *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
-	RecordedAt    *timestamppb.Timestamp `protobuf:"bytes,32,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
-	Revocation    *Revocation            `protobuf:"bytes,40,opt,name=revocation,proto3" json:"revocation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Serial         []byte                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	Issuer         []byte                 `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	Profile        string                 `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
+	CrlShard       int64                  `protobuf:"varint,4,opt,name=crl_shard,json=crlShard,proto3" json:"crl_shard,omitempty"`
+	Account        []byte                 `protobuf:"bytes,10,opt,name=account,proto3" json:"account,omitempty"` // optional
+	Order          []byte                 `protobuf:"bytes,11,opt,name=order,proto3" json:"order,omitempty"`     // optional
+	Tbs            []byte                 `protobuf:"bytes,20,opt,name=tbs,proto3" json:"tbs,omitempty"`
+	Der            []byte                 `protobuf:"bytes,21,opt,name=der,proto3" json:"der,omitempty"`
+	Precertificate []byte                 `protobuf:"bytes,22,opt,name=precertificate,proto3" json:"precertificate,omitempty"`
+	NotBefore      *timestamppb.Timestamp `protobuf:"bytes,30,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	NotAfter       *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	RecordedAt     *timestamppb.Timestamp `protobuf:"bytes,32,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	Revocation     *Revocation            `protobuf:"bytes,40,opt,name=revocation,proto3" json:"revocation,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Certificate) Reset() {
@@ -1305,6 +1306,13 @@ func (x *Certificate) GetTbs() []byte {
 func (x *Certificate) GetDer() []byte {
 	if x != nil {
 		return x.Der
+	}
+	return nil
+}
+
+func (x *Certificate) GetPrecertificate() []byte {
+	if x != nil {
+		return x.Precertificate
 	}
 	return nil
 }
@@ -1847,7 +1855,7 @@ const file_internal_rpc_acme_proto_rawDesc = "" +
 	" \x03(\v2\x14.cairn.acme.v1.ChainR\x06chains\x12\x1c\n" +
 	"\tresponder\x18\x14 \x01(\fR\tresponder\"+\n" +
 	"\x05Chain\x12\"\n" +
-	"\fcertificates\x18\x01 \x03(\fR\fcertificates\"\xb4\x03\n" +
+	"\fcertificates\x18\x01 \x03(\fR\fcertificates\"\xdc\x03\n" +
 	"\vCertificate\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\fR\x06serial\x12\x16\n" +
 	"\x06issuer\x18\x02 \x01(\fR\x06issuer\x12\x18\n" +
@@ -1857,7 +1865,8 @@ const file_internal_rpc_acme_proto_rawDesc = "" +
 	" \x01(\fR\aaccount\x12\x14\n" +
 	"\x05order\x18\v \x01(\fR\x05order\x12\x10\n" +
 	"\x03tbs\x18\x14 \x01(\fR\x03tbs\x12\x10\n" +
-	"\x03der\x18\x15 \x01(\fR\x03der\x129\n" +
+	"\x03der\x18\x15 \x01(\fR\x03der\x12&\n" +
+	"\x0eprecertificate\x18\x16 \x01(\fR\x0eprecertificate\x129\n" +
 	"\n" +
 	"not_before\x18\x1e \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
 	"\tnot_after\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12;\n" +

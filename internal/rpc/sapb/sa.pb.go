@@ -2353,6 +2353,262 @@ func (*CompleteIssuanceResponse) Descriptor() ([]byte, []int) {
 	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{45}
 }
 
+type RecordPrecertificateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        []byte                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	Der           []byte                 `protobuf:"bytes,2,opt,name=der,proto3" json:"der,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordPrecertificateRequest) Reset() {
+	*x = RecordPrecertificateRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordPrecertificateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordPrecertificateRequest) ProtoMessage() {}
+
+func (x *RecordPrecertificateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordPrecertificateRequest.ProtoReflect.Descriptor instead.
+func (*RecordPrecertificateRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *RecordPrecertificateRequest) GetSerial() []byte {
+	if x != nil {
+		return x.Serial
+	}
+	return nil
+}
+
+func (x *RecordPrecertificateRequest) GetDer() []byte {
+	if x != nil {
+		return x.Der
+	}
+	return nil
+}
+
+type RecordPrecertificateResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordPrecertificateResponse) Reset() {
+	*x = RecordPrecertificateResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordPrecertificateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordPrecertificateResponse) ProtoMessage() {}
+
+func (x *RecordPrecertificateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordPrecertificateResponse.ProtoReflect.Descriptor instead.
+func (*RecordPrecertificateResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{47}
+}
+
+type RecordSCTsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        []byte                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	Tbs           []byte                 `protobuf:"bytes,2,opt,name=tbs,proto3" json:"tbs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordSCTsRequest) Reset() {
+	*x = RecordSCTsRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordSCTsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordSCTsRequest) ProtoMessage() {}
+
+func (x *RecordSCTsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordSCTsRequest.ProtoReflect.Descriptor instead.
+func (*RecordSCTsRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *RecordSCTsRequest) GetSerial() []byte {
+	if x != nil {
+		return x.Serial
+	}
+	return nil
+}
+
+func (x *RecordSCTsRequest) GetTbs() []byte {
+	if x != nil {
+		return x.Tbs
+	}
+	return nil
+}
+
+type RecordSCTsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordSCTsResponse) Reset() {
+	*x = RecordSCTsResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordSCTsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordSCTsResponse) ProtoMessage() {}
+
+func (x *RecordSCTsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordSCTsResponse.ProtoReflect.Descriptor instead.
+func (*RecordSCTsResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{49}
+}
+
+type CompleteSubmissionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        []byte                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompleteSubmissionRequest) Reset() {
+	*x = CompleteSubmissionRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompleteSubmissionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompleteSubmissionRequest) ProtoMessage() {}
+
+func (x *CompleteSubmissionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompleteSubmissionRequest.ProtoReflect.Descriptor instead.
+func (*CompleteSubmissionRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *CompleteSubmissionRequest) GetSerial() []byte {
+	if x != nil {
+		return x.Serial
+	}
+	return nil
+}
+
+type CompleteSubmissionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompleteSubmissionResponse) Reset() {
+	*x = CompleteSubmissionResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompleteSubmissionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompleteSubmissionResponse) ProtoMessage() {}
+
+func (x *CompleteSubmissionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompleteSubmissionResponse.ProtoReflect.Descriptor instead.
+func (*CompleteSubmissionResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{51}
+}
+
 type FailIssuanceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Serial        []byte                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
@@ -2363,7 +2619,7 @@ type FailIssuanceRequest struct {
 
 func (x *FailIssuanceRequest) Reset() {
 	*x = FailIssuanceRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[46]
+	mi := &file_internal_rpc_sa_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2375,7 +2631,7 @@ func (x *FailIssuanceRequest) String() string {
 func (*FailIssuanceRequest) ProtoMessage() {}
 
 func (x *FailIssuanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[46]
+	mi := &file_internal_rpc_sa_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2388,7 +2644,7 @@ func (x *FailIssuanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailIssuanceRequest.ProtoReflect.Descriptor instead.
 func (*FailIssuanceRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{46}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *FailIssuanceRequest) GetSerial() []byte {
@@ -2413,7 +2669,7 @@ type FailIssuanceResponse struct {
 
 func (x *FailIssuanceResponse) Reset() {
 	*x = FailIssuanceResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[47]
+	mi := &file_internal_rpc_sa_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2681,7 @@ func (x *FailIssuanceResponse) String() string {
 func (*FailIssuanceResponse) ProtoMessage() {}
 
 func (x *FailIssuanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[47]
+	mi := &file_internal_rpc_sa_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2694,7 @@ func (x *FailIssuanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailIssuanceResponse.ProtoReflect.Descriptor instead.
 func (*FailIssuanceResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{47}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{53}
 }
 
 type RevokeRequest struct {
@@ -2450,7 +2706,7 @@ type RevokeRequest struct {
 
 func (x *RevokeRequest) Reset() {
 	*x = RevokeRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[48]
+	mi := &file_internal_rpc_sa_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2462,7 +2718,7 @@ func (x *RevokeRequest) String() string {
 func (*RevokeRequest) ProtoMessage() {}
 
 func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[48]
+	mi := &file_internal_rpc_sa_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2475,7 +2731,7 @@ func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeRequest.ProtoReflect.Descriptor instead.
 func (*RevokeRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{48}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RevokeRequest) GetRevocation() *acmepb.Revocation {
@@ -2493,7 +2749,7 @@ type RevokeResponse struct {
 
 func (x *RevokeResponse) Reset() {
 	*x = RevokeResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[49]
+	mi := &file_internal_rpc_sa_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2505,7 +2761,7 @@ func (x *RevokeResponse) String() string {
 func (*RevokeResponse) ProtoMessage() {}
 
 func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[49]
+	mi := &file_internal_rpc_sa_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2518,7 +2774,7 @@ func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeResponse.ProtoReflect.Descriptor instead.
 func (*RevokeResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{49}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{55}
 }
 
 type RevocationsRequest struct {
@@ -2534,7 +2790,7 @@ type RevocationsRequest struct {
 
 func (x *RevocationsRequest) Reset() {
 	*x = RevocationsRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[50]
+	mi := &file_internal_rpc_sa_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2802,7 @@ func (x *RevocationsRequest) String() string {
 func (*RevocationsRequest) ProtoMessage() {}
 
 func (x *RevocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[50]
+	mi := &file_internal_rpc_sa_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2815,7 @@ func (x *RevocationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationsRequest.ProtoReflect.Descriptor instead.
 func (*RevocationsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{50}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RevocationsRequest) GetIssuer() []byte {
@@ -2606,7 +2862,7 @@ type RevocationsResponse struct {
 
 func (x *RevocationsResponse) Reset() {
 	*x = RevocationsResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[51]
+	mi := &file_internal_rpc_sa_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +2874,7 @@ func (x *RevocationsResponse) String() string {
 func (*RevocationsResponse) ProtoMessage() {}
 
 func (x *RevocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[51]
+	mi := &file_internal_rpc_sa_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +2887,7 @@ func (x *RevocationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationsResponse.ProtoReflect.Descriptor instead.
 func (*RevocationsResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{51}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *RevocationsResponse) GetRevocations() []*acmepb.Revocation {
@@ -2651,7 +2907,7 @@ type LatestRevocationRequest struct {
 
 func (x *LatestRevocationRequest) Reset() {
 	*x = LatestRevocationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[52]
+	mi := &file_internal_rpc_sa_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2663,7 +2919,7 @@ func (x *LatestRevocationRequest) String() string {
 func (*LatestRevocationRequest) ProtoMessage() {}
 
 func (x *LatestRevocationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[52]
+	mi := &file_internal_rpc_sa_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2676,7 +2932,7 @@ func (x *LatestRevocationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRevocationRequest.ProtoReflect.Descriptor instead.
 func (*LatestRevocationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{52}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *LatestRevocationRequest) GetIssuer() []byte {
@@ -2702,7 +2958,7 @@ type LatestRevocationResponse struct {
 
 func (x *LatestRevocationResponse) Reset() {
 	*x = LatestRevocationResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[53]
+	mi := &file_internal_rpc_sa_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +2970,7 @@ func (x *LatestRevocationResponse) String() string {
 func (*LatestRevocationResponse) ProtoMessage() {}
 
 func (x *LatestRevocationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[53]
+	mi := &file_internal_rpc_sa_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +2983,7 @@ func (x *LatestRevocationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRevocationResponse.ProtoReflect.Descriptor instead.
 func (*LatestRevocationResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{53}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *LatestRevocationResponse) GetAt() *timestamppb.Timestamp {
@@ -2746,7 +3002,7 @@ type PublishCRLRequest struct {
 
 func (x *PublishCRLRequest) Reset() {
 	*x = PublishCRLRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[54]
+	mi := &file_internal_rpc_sa_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2758,7 +3014,7 @@ func (x *PublishCRLRequest) String() string {
 func (*PublishCRLRequest) ProtoMessage() {}
 
 func (x *PublishCRLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[54]
+	mi := &file_internal_rpc_sa_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2771,7 +3027,7 @@ func (x *PublishCRLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishCRLRequest.ProtoReflect.Descriptor instead.
 func (*PublishCRLRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{54}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PublishCRLRequest) GetCrl() *CertificateRevocationList {
@@ -2789,7 +3045,7 @@ type PublishCRLResponse struct {
 
 func (x *PublishCRLResponse) Reset() {
 	*x = PublishCRLResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[55]
+	mi := &file_internal_rpc_sa_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +3057,7 @@ func (x *PublishCRLResponse) String() string {
 func (*PublishCRLResponse) ProtoMessage() {}
 
 func (x *PublishCRLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[55]
+	mi := &file_internal_rpc_sa_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +3070,7 @@ func (x *PublishCRLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishCRLResponse.ProtoReflect.Descriptor instead.
 func (*PublishCRLResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{55}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{61}
 }
 
 type PutIssuerRequest struct {
@@ -2826,7 +3082,7 @@ type PutIssuerRequest struct {
 
 func (x *PutIssuerRequest) Reset() {
 	*x = PutIssuerRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[56]
+	mi := &file_internal_rpc_sa_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +3094,7 @@ func (x *PutIssuerRequest) String() string {
 func (*PutIssuerRequest) ProtoMessage() {}
 
 func (x *PutIssuerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[56]
+	mi := &file_internal_rpc_sa_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +3107,7 @@ func (x *PutIssuerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutIssuerRequest.ProtoReflect.Descriptor instead.
 func (*PutIssuerRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{56}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PutIssuerRequest) GetIssuer() *acmepb.Issuer {
@@ -2869,7 +3125,7 @@ type PutIssuerResponse struct {
 
 func (x *PutIssuerResponse) Reset() {
 	*x = PutIssuerResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[57]
+	mi := &file_internal_rpc_sa_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2881,7 +3137,7 @@ func (x *PutIssuerResponse) String() string {
 func (*PutIssuerResponse) ProtoMessage() {}
 
 func (x *PutIssuerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[57]
+	mi := &file_internal_rpc_sa_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2894,7 +3150,7 @@ func (x *PutIssuerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutIssuerResponse.ProtoReflect.Descriptor instead.
 func (*PutIssuerResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{57}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{63}
 }
 
 type BlockKeyRequest struct {
@@ -2909,7 +3165,7 @@ type BlockKeyRequest struct {
 
 func (x *BlockKeyRequest) Reset() {
 	*x = BlockKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[58]
+	mi := &file_internal_rpc_sa_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2921,7 +3177,7 @@ func (x *BlockKeyRequest) String() string {
 func (*BlockKeyRequest) ProtoMessage() {}
 
 func (x *BlockKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[58]
+	mi := &file_internal_rpc_sa_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2934,7 +3190,7 @@ func (x *BlockKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockKeyRequest.ProtoReflect.Descriptor instead.
 func (*BlockKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{58}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *BlockKeyRequest) GetSpkiSha256() []byte {
@@ -2973,7 +3229,7 @@ type BlockKeyResponse struct {
 
 func (x *BlockKeyResponse) Reset() {
 	*x = BlockKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[59]
+	mi := &file_internal_rpc_sa_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2985,7 +3241,7 @@ func (x *BlockKeyResponse) String() string {
 func (*BlockKeyResponse) ProtoMessage() {}
 
 func (x *BlockKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[59]
+	mi := &file_internal_rpc_sa_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2998,7 +3254,7 @@ func (x *BlockKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockKeyResponse.ProtoReflect.Descriptor instead.
 func (*BlockKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{59}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{65}
 }
 
 type KeyBlockedRequest struct {
@@ -3010,7 +3266,7 @@ type KeyBlockedRequest struct {
 
 func (x *KeyBlockedRequest) Reset() {
 	*x = KeyBlockedRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[60]
+	mi := &file_internal_rpc_sa_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3022,7 +3278,7 @@ func (x *KeyBlockedRequest) String() string {
 func (*KeyBlockedRequest) ProtoMessage() {}
 
 func (x *KeyBlockedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[60]
+	mi := &file_internal_rpc_sa_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3035,7 +3291,7 @@ func (x *KeyBlockedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyBlockedRequest.ProtoReflect.Descriptor instead.
 func (*KeyBlockedRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{60}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *KeyBlockedRequest) GetSpkiSha256() []byte {
@@ -3054,7 +3310,7 @@ type KeyBlockedResponse struct {
 
 func (x *KeyBlockedResponse) Reset() {
 	*x = KeyBlockedResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[61]
+	mi := &file_internal_rpc_sa_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3066,7 +3322,7 @@ func (x *KeyBlockedResponse) String() string {
 func (*KeyBlockedResponse) ProtoMessage() {}
 
 func (x *KeyBlockedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[61]
+	mi := &file_internal_rpc_sa_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3079,7 +3335,7 @@ func (x *KeyBlockedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyBlockedResponse.ProtoReflect.Descriptor instead.
 func (*KeyBlockedResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{61}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *KeyBlockedResponse) GetBlocked() bool {
@@ -3100,7 +3356,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[62]
+	mi := &file_internal_rpc_sa_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3112,7 +3368,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[62]
+	mi := &file_internal_rpc_sa_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3125,7 +3381,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{62}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *LeaseRequest) GetName() string {
@@ -3158,7 +3414,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[63]
+	mi := &file_internal_rpc_sa_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3170,7 +3426,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[63]
+	mi := &file_internal_rpc_sa_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3183,7 +3439,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{63}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *LeaseResponse) GetHeld() bool {
@@ -3209,7 +3465,7 @@ type ExternalKey struct {
 
 func (x *ExternalKey) Reset() {
 	*x = ExternalKey{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[64]
+	mi := &file_internal_rpc_sa_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3221,7 +3477,7 @@ func (x *ExternalKey) String() string {
 func (*ExternalKey) ProtoMessage() {}
 
 func (x *ExternalKey) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[64]
+	mi := &file_internal_rpc_sa_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3234,7 +3490,7 @@ func (x *ExternalKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKey.ProtoReflect.Descriptor instead.
 func (*ExternalKey) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{64}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ExternalKey) GetId() string {
@@ -3302,7 +3558,7 @@ type CreateExternalKeyRequest struct {
 
 func (x *CreateExternalKeyRequest) Reset() {
 	*x = CreateExternalKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[65]
+	mi := &file_internal_rpc_sa_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3314,7 +3570,7 @@ func (x *CreateExternalKeyRequest) String() string {
 func (*CreateExternalKeyRequest) ProtoMessage() {}
 
 func (x *CreateExternalKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[65]
+	mi := &file_internal_rpc_sa_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3327,7 +3583,7 @@ func (x *CreateExternalKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateExternalKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateExternalKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{65}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *CreateExternalKeyRequest) GetKey() *ExternalKey {
@@ -3345,7 +3601,7 @@ type CreateExternalKeyResponse struct {
 
 func (x *CreateExternalKeyResponse) Reset() {
 	*x = CreateExternalKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[66]
+	mi := &file_internal_rpc_sa_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3357,7 +3613,7 @@ func (x *CreateExternalKeyResponse) String() string {
 func (*CreateExternalKeyResponse) ProtoMessage() {}
 
 func (x *CreateExternalKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[66]
+	mi := &file_internal_rpc_sa_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3370,7 +3626,7 @@ func (x *CreateExternalKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateExternalKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateExternalKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{66}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{72}
 }
 
 type ExternalKeyRequest struct {
@@ -3383,7 +3639,7 @@ type ExternalKeyRequest struct {
 
 func (x *ExternalKeyRequest) Reset() {
 	*x = ExternalKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[67]
+	mi := &file_internal_rpc_sa_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3395,7 +3651,7 @@ func (x *ExternalKeyRequest) String() string {
 func (*ExternalKeyRequest) ProtoMessage() {}
 
 func (x *ExternalKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[67]
+	mi := &file_internal_rpc_sa_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3408,7 +3664,7 @@ func (x *ExternalKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeyRequest.ProtoReflect.Descriptor instead.
 func (*ExternalKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{67}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ExternalKeyRequest) GetDirectory() string {
@@ -3434,7 +3690,7 @@ type ExternalKeyResponse struct {
 
 func (x *ExternalKeyResponse) Reset() {
 	*x = ExternalKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[68]
+	mi := &file_internal_rpc_sa_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3446,7 +3702,7 @@ func (x *ExternalKeyResponse) String() string {
 func (*ExternalKeyResponse) ProtoMessage() {}
 
 func (x *ExternalKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[68]
+	mi := &file_internal_rpc_sa_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3459,7 +3715,7 @@ func (x *ExternalKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeyResponse.ProtoReflect.Descriptor instead.
 func (*ExternalKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{68}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ExternalKeyResponse) GetKey() *ExternalKey {
@@ -3478,7 +3734,7 @@ type ExternalKeysRequest struct {
 
 func (x *ExternalKeysRequest) Reset() {
 	*x = ExternalKeysRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[69]
+	mi := &file_internal_rpc_sa_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3490,7 +3746,7 @@ func (x *ExternalKeysRequest) String() string {
 func (*ExternalKeysRequest) ProtoMessage() {}
 
 func (x *ExternalKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[69]
+	mi := &file_internal_rpc_sa_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3503,7 +3759,7 @@ func (x *ExternalKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeysRequest.ProtoReflect.Descriptor instead.
 func (*ExternalKeysRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{69}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ExternalKeysRequest) GetDirectory() string {
@@ -3522,7 +3778,7 @@ type ExternalKeysResponse struct {
 
 func (x *ExternalKeysResponse) Reset() {
 	*x = ExternalKeysResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[70]
+	mi := &file_internal_rpc_sa_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3534,7 +3790,7 @@ func (x *ExternalKeysResponse) String() string {
 func (*ExternalKeysResponse) ProtoMessage() {}
 
 func (x *ExternalKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[70]
+	mi := &file_internal_rpc_sa_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3547,7 +3803,7 @@ func (x *ExternalKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeysResponse.ProtoReflect.Descriptor instead.
 func (*ExternalKeysResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{70}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ExternalKeysResponse) GetKeys() []*ExternalKey {
@@ -3568,7 +3824,7 @@ type RevokeExternalKeyRequest struct {
 
 func (x *RevokeExternalKeyRequest) Reset() {
 	*x = RevokeExternalKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[71]
+	mi := &file_internal_rpc_sa_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3580,7 +3836,7 @@ func (x *RevokeExternalKeyRequest) String() string {
 func (*RevokeExternalKeyRequest) ProtoMessage() {}
 
 func (x *RevokeExternalKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[71]
+	mi := &file_internal_rpc_sa_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3593,7 +3849,7 @@ func (x *RevokeExternalKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeExternalKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeExternalKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{71}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *RevokeExternalKeyRequest) GetDirectory() string {
@@ -3625,7 +3881,7 @@ type RevokeExternalKeyResponse struct {
 
 func (x *RevokeExternalKeyResponse) Reset() {
 	*x = RevokeExternalKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[72]
+	mi := &file_internal_rpc_sa_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3637,7 +3893,7 @@ func (x *RevokeExternalKeyResponse) String() string {
 func (*RevokeExternalKeyResponse) ProtoMessage() {}
 
 func (x *RevokeExternalKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[72]
+	mi := &file_internal_rpc_sa_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3650,7 +3906,7 @@ func (x *RevokeExternalKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeExternalKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeExternalKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{72}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{78}
 }
 
 type RenewalOrder struct {
@@ -3670,7 +3926,7 @@ type RenewalOrder struct {
 
 func (x *RenewalOrder) Reset() {
 	*x = RenewalOrder{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[73]
+	mi := &file_internal_rpc_sa_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3682,7 +3938,7 @@ func (x *RenewalOrder) String() string {
 func (*RenewalOrder) ProtoMessage() {}
 
 func (x *RenewalOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[73]
+	mi := &file_internal_rpc_sa_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3695,7 +3951,7 @@ func (x *RenewalOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrder.ProtoReflect.Descriptor instead.
 func (*RenewalOrder) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{73}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *RenewalOrder) GetId() []byte {
@@ -3770,7 +4026,7 @@ type RenewalOrderRequest struct {
 
 func (x *RenewalOrderRequest) Reset() {
 	*x = RenewalOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[74]
+	mi := &file_internal_rpc_sa_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3782,7 +4038,7 @@ func (x *RenewalOrderRequest) String() string {
 func (*RenewalOrderRequest) ProtoMessage() {}
 
 func (x *RenewalOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[74]
+	mi := &file_internal_rpc_sa_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3795,7 +4051,7 @@ func (x *RenewalOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrderRequest.ProtoReflect.Descriptor instead.
 func (*RenewalOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{74}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *RenewalOrderRequest) GetCertificate() *acmepb.Certificate {
@@ -3814,7 +4070,7 @@ type RenewalOrderResponse struct {
 
 func (x *RenewalOrderResponse) Reset() {
 	*x = RenewalOrderResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[75]
+	mi := &file_internal_rpc_sa_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3826,7 +4082,7 @@ func (x *RenewalOrderResponse) String() string {
 func (*RenewalOrderResponse) ProtoMessage() {}
 
 func (x *RenewalOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[75]
+	mi := &file_internal_rpc_sa_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3839,7 +4095,7 @@ func (x *RenewalOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrderResponse.ProtoReflect.Descriptor instead.
 func (*RenewalOrderResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{75}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *RenewalOrderResponse) GetOrder() *RenewalOrder {
@@ -3858,7 +4114,7 @@ type CreateRenewalOrderRequest struct {
 
 func (x *CreateRenewalOrderRequest) Reset() {
 	*x = CreateRenewalOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[76]
+	mi := &file_internal_rpc_sa_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3870,7 +4126,7 @@ func (x *CreateRenewalOrderRequest) String() string {
 func (*CreateRenewalOrderRequest) ProtoMessage() {}
 
 func (x *CreateRenewalOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[76]
+	mi := &file_internal_rpc_sa_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3883,7 +4139,7 @@ func (x *CreateRenewalOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRenewalOrderRequest.ProtoReflect.Descriptor instead.
 func (*CreateRenewalOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{76}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *CreateRenewalOrderRequest) GetOrder() *RenewalOrder {
@@ -3901,7 +4157,7 @@ type CreateRenewalOrderResponse struct {
 
 func (x *CreateRenewalOrderResponse) Reset() {
 	*x = CreateRenewalOrderResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[77]
+	mi := &file_internal_rpc_sa_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3913,7 +4169,7 @@ func (x *CreateRenewalOrderResponse) String() string {
 func (*CreateRenewalOrderResponse) ProtoMessage() {}
 
 func (x *CreateRenewalOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[77]
+	mi := &file_internal_rpc_sa_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3926,7 +4182,7 @@ func (x *CreateRenewalOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRenewalOrderResponse.ProtoReflect.Descriptor instead.
 func (*CreateRenewalOrderResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{77}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{83}
 }
 
 type RenewalOrdersRequest struct {
@@ -3937,7 +4193,7 @@ type RenewalOrdersRequest struct {
 
 func (x *RenewalOrdersRequest) Reset() {
 	*x = RenewalOrdersRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[78]
+	mi := &file_internal_rpc_sa_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3949,7 +4205,7 @@ func (x *RenewalOrdersRequest) String() string {
 func (*RenewalOrdersRequest) ProtoMessage() {}
 
 func (x *RenewalOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[78]
+	mi := &file_internal_rpc_sa_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3962,7 +4218,7 @@ func (x *RenewalOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrdersRequest.ProtoReflect.Descriptor instead.
 func (*RenewalOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{78}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{84}
 }
 
 type RenewalOrdersResponse struct {
@@ -3974,7 +4230,7 @@ type RenewalOrdersResponse struct {
 
 func (x *RenewalOrdersResponse) Reset() {
 	*x = RenewalOrdersResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[79]
+	mi := &file_internal_rpc_sa_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3986,7 +4242,7 @@ func (x *RenewalOrdersResponse) String() string {
 func (*RenewalOrdersResponse) ProtoMessage() {}
 
 func (x *RenewalOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[79]
+	mi := &file_internal_rpc_sa_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3999,7 +4255,7 @@ func (x *RenewalOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrdersResponse.ProtoReflect.Descriptor instead.
 func (*RenewalOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{79}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *RenewalOrdersResponse) GetOrders() []*RenewalOrder {
@@ -4019,7 +4275,7 @@ type CancelOrderRequest struct {
 
 func (x *CancelOrderRequest) Reset() {
 	*x = CancelOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[80]
+	mi := &file_internal_rpc_sa_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4031,7 +4287,7 @@ func (x *CancelOrderRequest) String() string {
 func (*CancelOrderRequest) ProtoMessage() {}
 
 func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[80]
+	mi := &file_internal_rpc_sa_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4044,7 +4300,7 @@ func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{80}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *CancelOrderRequest) GetId() []byte {
@@ -4070,7 +4326,7 @@ type OrdersClaimedResponse struct {
 
 func (x *OrdersClaimedResponse) Reset() {
 	*x = OrdersClaimedResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[81]
+	mi := &file_internal_rpc_sa_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4082,7 +4338,7 @@ func (x *OrdersClaimedResponse) String() string {
 func (*OrdersClaimedResponse) ProtoMessage() {}
 
 func (x *OrdersClaimedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[81]
+	mi := &file_internal_rpc_sa_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4095,7 +4351,7 @@ func (x *OrdersClaimedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrdersClaimedResponse.ProtoReflect.Descriptor instead.
 func (*OrdersClaimedResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{81}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *OrdersClaimedResponse) GetOrders() []*acmepb.Order {
@@ -4117,7 +4373,7 @@ type InventoryRequest struct {
 
 func (x *InventoryRequest) Reset() {
 	*x = InventoryRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[82]
+	mi := &file_internal_rpc_sa_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4129,7 +4385,7 @@ func (x *InventoryRequest) String() string {
 func (*InventoryRequest) ProtoMessage() {}
 
 func (x *InventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[82]
+	mi := &file_internal_rpc_sa_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4142,7 +4398,7 @@ func (x *InventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InventoryRequest.ProtoReflect.Descriptor instead.
 func (*InventoryRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{82}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *InventoryRequest) GetExpiresAfter() *timestamppb.Timestamp {
@@ -4183,7 +4439,7 @@ type KeysToSweepRequest struct {
 
 func (x *KeysToSweepRequest) Reset() {
 	*x = KeysToSweepRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[83]
+	mi := &file_internal_rpc_sa_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4195,7 +4451,7 @@ func (x *KeysToSweepRequest) String() string {
 func (*KeysToSweepRequest) ProtoMessage() {}
 
 func (x *KeysToSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[83]
+	mi := &file_internal_rpc_sa_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4208,7 +4464,7 @@ func (x *KeysToSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysToSweepRequest.ProtoReflect.Descriptor instead.
 func (*KeysToSweepRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{83}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *KeysToSweepRequest) GetBefore() *timestamppb.Timestamp {
@@ -4234,7 +4490,7 @@ type KeysToSweepResponse struct {
 
 func (x *KeysToSweepResponse) Reset() {
 	*x = KeysToSweepResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[84]
+	mi := &file_internal_rpc_sa_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4246,7 +4502,7 @@ func (x *KeysToSweepResponse) String() string {
 func (*KeysToSweepResponse) ProtoMessage() {}
 
 func (x *KeysToSweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[84]
+	mi := &file_internal_rpc_sa_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4259,7 +4515,7 @@ func (x *KeysToSweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysToSweepResponse.ProtoReflect.Descriptor instead.
 func (*KeysToSweepResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{84}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *KeysToSweepResponse) GetKeys() []*BlockKeyRequest {
@@ -4281,7 +4537,7 @@ type RecordKeySweepRequest struct {
 
 func (x *RecordKeySweepRequest) Reset() {
 	*x = RecordKeySweepRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[85]
+	mi := &file_internal_rpc_sa_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4293,7 +4549,7 @@ func (x *RecordKeySweepRequest) String() string {
 func (*RecordKeySweepRequest) ProtoMessage() {}
 
 func (x *RecordKeySweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[85]
+	mi := &file_internal_rpc_sa_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4306,7 +4562,7 @@ func (x *RecordKeySweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordKeySweepRequest.ProtoReflect.Descriptor instead.
 func (*RecordKeySweepRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{85}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *RecordKeySweepRequest) GetSpkiSha256() []byte {
@@ -4345,7 +4601,7 @@ type RecordKeySweepResponse struct {
 
 func (x *RecordKeySweepResponse) Reset() {
 	*x = RecordKeySweepResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[86]
+	mi := &file_internal_rpc_sa_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4357,7 +4613,7 @@ func (x *RecordKeySweepResponse) String() string {
 func (*RecordKeySweepResponse) ProtoMessage() {}
 
 func (x *RecordKeySweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[86]
+	mi := &file_internal_rpc_sa_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4370,7 +4626,7 @@ func (x *RecordKeySweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordKeySweepResponse.ProtoReflect.Descriptor instead.
 func (*RecordKeySweepResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{86}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{92}
 }
 
 type RecordCAARequest_Entry struct {
@@ -4383,7 +4639,7 @@ type RecordCAARequest_Entry struct {
 
 func (x *RecordCAARequest_Entry) Reset() {
 	*x = RecordCAARequest_Entry{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[87]
+	mi := &file_internal_rpc_sa_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4395,7 +4651,7 @@ func (x *RecordCAARequest_Entry) String() string {
 func (*RecordCAARequest_Entry) ProtoMessage() {}
 
 func (x *RecordCAARequest_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[87]
+	mi := &file_internal_rpc_sa_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4583,7 +4839,18 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\x17CompleteIssuanceRequest\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\fR\x06serial\x12\x10\n" +
 	"\x03der\x18\x02 \x01(\fR\x03der\"\x1a\n" +
-	"\x18CompleteIssuanceResponse\"_\n" +
+	"\x18CompleteIssuanceResponse\"G\n" +
+	"\x1bRecordPrecertificateRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\fR\x06serial\x12\x10\n" +
+	"\x03der\x18\x02 \x01(\fR\x03der\"\x1e\n" +
+	"\x1cRecordPrecertificateResponse\"=\n" +
+	"\x11RecordSCTsRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\fR\x06serial\x12\x10\n" +
+	"\x03tbs\x18\x02 \x01(\fR\x03tbs\"\x14\n" +
+	"\x12RecordSCTsResponse\"3\n" +
+	"\x19CompleteSubmissionRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\fR\x06serial\"\x1c\n" +
+	"\x1aCompleteSubmissionResponse\"_\n" +
 	"\x13FailIssuanceRequest\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\fR\x06serial\x120\n" +
 	"\aproblem\x18\x02 \x01(\v2\x16.cairn.acme.v1.ProblemR\aproblem\"\x16\n" +
@@ -4711,7 +4978,7 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
 	"\x05found\x18\v \x01(\x03R\x05found\x12\x18\n" +
 	"\arevoked\x18\f \x01(\x03R\arevoked\"\x18\n" +
-	"\x16RecordKeySweepResponse2\xb2 \n" +
+	"\x16RecordKeySweepResponse2\xac#\n" +
 	"\x10StorageAuthority\x12I\n" +
 	"\aAccount\x12\x1b.cairn.sa.v1.AccountRequest\x1a\x1c.cairn.sa.v1.AccountResponse\"\x03\x90\x02\x01\x12S\n" +
 	"\fAccountByKey\x12 .cairn.sa.v1.AccountByKeyRequest\x1a\x1c.cairn.sa.v1.AccountResponse\"\x03\x90\x02\x01\x12U\n" +
@@ -4739,7 +5006,12 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\tRecordCAA\x12\x1d.cairn.sa.v1.RecordCAARequest\x1a\x1e.cairn.sa.v1.RecordCAAResponse\"\x03\x90\x02\x02\x12Y\n" +
 	"\x0eRecordIssuance\x12\".cairn.sa.v1.RecordIssuanceRequest\x1a#.cairn.sa.v1.RecordIssuanceResponse\x12N\n" +
 	"\x0eClaimIssuances\x12\x19.cairn.sa.v1.ClaimRequest\x1a!.cairn.sa.v1.CertificatesResponse\x12_\n" +
-	"\x10CompleteIssuance\x12$.cairn.sa.v1.CompleteIssuanceRequest\x1a%.cairn.sa.v1.CompleteIssuanceResponse\x12S\n" +
+	"\x10CompleteIssuance\x12$.cairn.sa.v1.CompleteIssuanceRequest\x1a%.cairn.sa.v1.CompleteIssuanceResponse\x12k\n" +
+	"\x14RecordPrecertificate\x12(.cairn.sa.v1.RecordPrecertificateRequest\x1a).cairn.sa.v1.RecordPrecertificateResponse\x12M\n" +
+	"\n" +
+	"RecordSCTs\x12\x1e.cairn.sa.v1.RecordSCTsRequest\x1a\x1f.cairn.sa.v1.RecordSCTsResponse\x12P\n" +
+	"\x10ClaimSubmissions\x12\x19.cairn.sa.v1.ClaimRequest\x1a!.cairn.sa.v1.CertificatesResponse\x12j\n" +
+	"\x12CompleteSubmission\x12&.cairn.sa.v1.CompleteSubmissionRequest\x1a'.cairn.sa.v1.CompleteSubmissionResponse\"\x03\x90\x02\x02\x12S\n" +
 	"\fFailIssuance\x12 .cairn.sa.v1.FailIssuanceRequest\x1a!.cairn.sa.v1.FailIssuanceResponse\x12A\n" +
 	"\x06Revoke\x12\x1a.cairn.sa.v1.RevokeRequest\x1a\x1b.cairn.sa.v1.RevokeResponse\x12U\n" +
 	"\vRevocations\x12\x1f.cairn.sa.v1.RevocationsRequest\x1a .cairn.sa.v1.RevocationsResponse\"\x03\x90\x02\x01\x12d\n" +
@@ -4776,7 +5048,7 @@ func file_internal_rpc_sa_proto_rawDescGZIP() []byte {
 	return file_internal_rpc_sa_proto_rawDescData
 }
 
-var file_internal_rpc_sa_proto_msgTypes = make([]protoimpl.MessageInfo, 88)
+var file_internal_rpc_sa_proto_msgTypes = make([]protoimpl.MessageInfo, 94)
 var file_internal_rpc_sa_proto_goTypes = []any{
 	(*AccountResponse)(nil),                // 0: cairn.sa.v1.AccountResponse
 	(*OrderResponse)(nil),                  // 1: cairn.sa.v1.OrderResponse
@@ -4824,128 +5096,134 @@ var file_internal_rpc_sa_proto_goTypes = []any{
 	(*RecordIssuanceResponse)(nil),         // 43: cairn.sa.v1.RecordIssuanceResponse
 	(*CompleteIssuanceRequest)(nil),        // 44: cairn.sa.v1.CompleteIssuanceRequest
 	(*CompleteIssuanceResponse)(nil),       // 45: cairn.sa.v1.CompleteIssuanceResponse
-	(*FailIssuanceRequest)(nil),            // 46: cairn.sa.v1.FailIssuanceRequest
-	(*FailIssuanceResponse)(nil),           // 47: cairn.sa.v1.FailIssuanceResponse
-	(*RevokeRequest)(nil),                  // 48: cairn.sa.v1.RevokeRequest
-	(*RevokeResponse)(nil),                 // 49: cairn.sa.v1.RevokeResponse
-	(*RevocationsRequest)(nil),             // 50: cairn.sa.v1.RevocationsRequest
-	(*RevocationsResponse)(nil),            // 51: cairn.sa.v1.RevocationsResponse
-	(*LatestRevocationRequest)(nil),        // 52: cairn.sa.v1.LatestRevocationRequest
-	(*LatestRevocationResponse)(nil),       // 53: cairn.sa.v1.LatestRevocationResponse
-	(*PublishCRLRequest)(nil),              // 54: cairn.sa.v1.PublishCRLRequest
-	(*PublishCRLResponse)(nil),             // 55: cairn.sa.v1.PublishCRLResponse
-	(*PutIssuerRequest)(nil),               // 56: cairn.sa.v1.PutIssuerRequest
-	(*PutIssuerResponse)(nil),              // 57: cairn.sa.v1.PutIssuerResponse
-	(*BlockKeyRequest)(nil),                // 58: cairn.sa.v1.BlockKeyRequest
-	(*BlockKeyResponse)(nil),               // 59: cairn.sa.v1.BlockKeyResponse
-	(*KeyBlockedRequest)(nil),              // 60: cairn.sa.v1.KeyBlockedRequest
-	(*KeyBlockedResponse)(nil),             // 61: cairn.sa.v1.KeyBlockedResponse
-	(*LeaseRequest)(nil),                   // 62: cairn.sa.v1.LeaseRequest
-	(*LeaseResponse)(nil),                  // 63: cairn.sa.v1.LeaseResponse
-	(*ExternalKey)(nil),                    // 64: cairn.sa.v1.ExternalKey
-	(*CreateExternalKeyRequest)(nil),       // 65: cairn.sa.v1.CreateExternalKeyRequest
-	(*CreateExternalKeyResponse)(nil),      // 66: cairn.sa.v1.CreateExternalKeyResponse
-	(*ExternalKeyRequest)(nil),             // 67: cairn.sa.v1.ExternalKeyRequest
-	(*ExternalKeyResponse)(nil),            // 68: cairn.sa.v1.ExternalKeyResponse
-	(*ExternalKeysRequest)(nil),            // 69: cairn.sa.v1.ExternalKeysRequest
-	(*ExternalKeysResponse)(nil),           // 70: cairn.sa.v1.ExternalKeysResponse
-	(*RevokeExternalKeyRequest)(nil),       // 71: cairn.sa.v1.RevokeExternalKeyRequest
-	(*RevokeExternalKeyResponse)(nil),      // 72: cairn.sa.v1.RevokeExternalKeyResponse
-	(*RenewalOrder)(nil),                   // 73: cairn.sa.v1.RenewalOrder
-	(*RenewalOrderRequest)(nil),            // 74: cairn.sa.v1.RenewalOrderRequest
-	(*RenewalOrderResponse)(nil),           // 75: cairn.sa.v1.RenewalOrderResponse
-	(*CreateRenewalOrderRequest)(nil),      // 76: cairn.sa.v1.CreateRenewalOrderRequest
-	(*CreateRenewalOrderResponse)(nil),     // 77: cairn.sa.v1.CreateRenewalOrderResponse
-	(*RenewalOrdersRequest)(nil),           // 78: cairn.sa.v1.RenewalOrdersRequest
-	(*RenewalOrdersResponse)(nil),          // 79: cairn.sa.v1.RenewalOrdersResponse
-	(*CancelOrderRequest)(nil),             // 80: cairn.sa.v1.CancelOrderRequest
-	(*OrdersClaimedResponse)(nil),          // 81: cairn.sa.v1.OrdersClaimedResponse
-	(*InventoryRequest)(nil),               // 82: cairn.sa.v1.InventoryRequest
-	(*KeysToSweepRequest)(nil),             // 83: cairn.sa.v1.KeysToSweepRequest
-	(*KeysToSweepResponse)(nil),            // 84: cairn.sa.v1.KeysToSweepResponse
-	(*RecordKeySweepRequest)(nil),          // 85: cairn.sa.v1.RecordKeySweepRequest
-	(*RecordKeySweepResponse)(nil),         // 86: cairn.sa.v1.RecordKeySweepResponse
-	(*RecordCAARequest_Entry)(nil),         // 87: cairn.sa.v1.RecordCAARequest.Entry
-	(*acmepb.Account)(nil),                 // 88: cairn.acme.v1.Account
-	(*acmepb.Order)(nil),                   // 89: cairn.acme.v1.Order
-	(*acmepb.Authorization)(nil),           // 90: cairn.acme.v1.Authorization
-	(*acmepb.Certificate)(nil),             // 91: cairn.acme.v1.Certificate
-	(*timestamppb.Timestamp)(nil),          // 92: google.protobuf.Timestamp
-	(*acmepb.Issuer)(nil),                  // 93: cairn.acme.v1.Issuer
-	(*acmepb.Strings)(nil),                 // 94: cairn.acme.v1.Strings
-	(*acmepb.Identifier)(nil),              // 95: cairn.acme.v1.Identifier
-	(*acmepb.Problem)(nil),                 // 96: cairn.acme.v1.Problem
-	(*acmepb.Evidence)(nil),                // 97: cairn.acme.v1.Evidence
-	(*acmepb.Revocation)(nil),              // 98: cairn.acme.v1.Revocation
-	(*acmepb.CAAEvidence)(nil),             // 99: cairn.acme.v1.CAAEvidence
+	(*RecordPrecertificateRequest)(nil),    // 46: cairn.sa.v1.RecordPrecertificateRequest
+	(*RecordPrecertificateResponse)(nil),   // 47: cairn.sa.v1.RecordPrecertificateResponse
+	(*RecordSCTsRequest)(nil),              // 48: cairn.sa.v1.RecordSCTsRequest
+	(*RecordSCTsResponse)(nil),             // 49: cairn.sa.v1.RecordSCTsResponse
+	(*CompleteSubmissionRequest)(nil),      // 50: cairn.sa.v1.CompleteSubmissionRequest
+	(*CompleteSubmissionResponse)(nil),     // 51: cairn.sa.v1.CompleteSubmissionResponse
+	(*FailIssuanceRequest)(nil),            // 52: cairn.sa.v1.FailIssuanceRequest
+	(*FailIssuanceResponse)(nil),           // 53: cairn.sa.v1.FailIssuanceResponse
+	(*RevokeRequest)(nil),                  // 54: cairn.sa.v1.RevokeRequest
+	(*RevokeResponse)(nil),                 // 55: cairn.sa.v1.RevokeResponse
+	(*RevocationsRequest)(nil),             // 56: cairn.sa.v1.RevocationsRequest
+	(*RevocationsResponse)(nil),            // 57: cairn.sa.v1.RevocationsResponse
+	(*LatestRevocationRequest)(nil),        // 58: cairn.sa.v1.LatestRevocationRequest
+	(*LatestRevocationResponse)(nil),       // 59: cairn.sa.v1.LatestRevocationResponse
+	(*PublishCRLRequest)(nil),              // 60: cairn.sa.v1.PublishCRLRequest
+	(*PublishCRLResponse)(nil),             // 61: cairn.sa.v1.PublishCRLResponse
+	(*PutIssuerRequest)(nil),               // 62: cairn.sa.v1.PutIssuerRequest
+	(*PutIssuerResponse)(nil),              // 63: cairn.sa.v1.PutIssuerResponse
+	(*BlockKeyRequest)(nil),                // 64: cairn.sa.v1.BlockKeyRequest
+	(*BlockKeyResponse)(nil),               // 65: cairn.sa.v1.BlockKeyResponse
+	(*KeyBlockedRequest)(nil),              // 66: cairn.sa.v1.KeyBlockedRequest
+	(*KeyBlockedResponse)(nil),             // 67: cairn.sa.v1.KeyBlockedResponse
+	(*LeaseRequest)(nil),                   // 68: cairn.sa.v1.LeaseRequest
+	(*LeaseResponse)(nil),                  // 69: cairn.sa.v1.LeaseResponse
+	(*ExternalKey)(nil),                    // 70: cairn.sa.v1.ExternalKey
+	(*CreateExternalKeyRequest)(nil),       // 71: cairn.sa.v1.CreateExternalKeyRequest
+	(*CreateExternalKeyResponse)(nil),      // 72: cairn.sa.v1.CreateExternalKeyResponse
+	(*ExternalKeyRequest)(nil),             // 73: cairn.sa.v1.ExternalKeyRequest
+	(*ExternalKeyResponse)(nil),            // 74: cairn.sa.v1.ExternalKeyResponse
+	(*ExternalKeysRequest)(nil),            // 75: cairn.sa.v1.ExternalKeysRequest
+	(*ExternalKeysResponse)(nil),           // 76: cairn.sa.v1.ExternalKeysResponse
+	(*RevokeExternalKeyRequest)(nil),       // 77: cairn.sa.v1.RevokeExternalKeyRequest
+	(*RevokeExternalKeyResponse)(nil),      // 78: cairn.sa.v1.RevokeExternalKeyResponse
+	(*RenewalOrder)(nil),                   // 79: cairn.sa.v1.RenewalOrder
+	(*RenewalOrderRequest)(nil),            // 80: cairn.sa.v1.RenewalOrderRequest
+	(*RenewalOrderResponse)(nil),           // 81: cairn.sa.v1.RenewalOrderResponse
+	(*CreateRenewalOrderRequest)(nil),      // 82: cairn.sa.v1.CreateRenewalOrderRequest
+	(*CreateRenewalOrderResponse)(nil),     // 83: cairn.sa.v1.CreateRenewalOrderResponse
+	(*RenewalOrdersRequest)(nil),           // 84: cairn.sa.v1.RenewalOrdersRequest
+	(*RenewalOrdersResponse)(nil),          // 85: cairn.sa.v1.RenewalOrdersResponse
+	(*CancelOrderRequest)(nil),             // 86: cairn.sa.v1.CancelOrderRequest
+	(*OrdersClaimedResponse)(nil),          // 87: cairn.sa.v1.OrdersClaimedResponse
+	(*InventoryRequest)(nil),               // 88: cairn.sa.v1.InventoryRequest
+	(*KeysToSweepRequest)(nil),             // 89: cairn.sa.v1.KeysToSweepRequest
+	(*KeysToSweepResponse)(nil),            // 90: cairn.sa.v1.KeysToSweepResponse
+	(*RecordKeySweepRequest)(nil),          // 91: cairn.sa.v1.RecordKeySweepRequest
+	(*RecordKeySweepResponse)(nil),         // 92: cairn.sa.v1.RecordKeySweepResponse
+	(*RecordCAARequest_Entry)(nil),         // 93: cairn.sa.v1.RecordCAARequest.Entry
+	(*acmepb.Account)(nil),                 // 94: cairn.acme.v1.Account
+	(*acmepb.Order)(nil),                   // 95: cairn.acme.v1.Order
+	(*acmepb.Authorization)(nil),           // 96: cairn.acme.v1.Authorization
+	(*acmepb.Certificate)(nil),             // 97: cairn.acme.v1.Certificate
+	(*timestamppb.Timestamp)(nil),          // 98: google.protobuf.Timestamp
+	(*acmepb.Issuer)(nil),                  // 99: cairn.acme.v1.Issuer
+	(*acmepb.Strings)(nil),                 // 100: cairn.acme.v1.Strings
+	(*acmepb.Identifier)(nil),              // 101: cairn.acme.v1.Identifier
+	(*acmepb.Problem)(nil),                 // 102: cairn.acme.v1.Problem
+	(*acmepb.Evidence)(nil),                // 103: cairn.acme.v1.Evidence
+	(*acmepb.Revocation)(nil),              // 104: cairn.acme.v1.Revocation
+	(*acmepb.CAAEvidence)(nil),             // 105: cairn.acme.v1.CAAEvidence
 }
 var file_internal_rpc_sa_proto_depIdxs = []int32{
-	88,  // 0: cairn.sa.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
-	89,  // 1: cairn.sa.v1.OrderResponse.order:type_name -> cairn.acme.v1.Order
-	90,  // 2: cairn.sa.v1.AuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
-	90,  // 3: cairn.sa.v1.AuthorizationsResponse.authorizations:type_name -> cairn.acme.v1.Authorization
-	91,  // 4: cairn.sa.v1.CertificateResponse.certificate:type_name -> cairn.acme.v1.Certificate
-	91,  // 5: cairn.sa.v1.CertificatesResponse.certificates:type_name -> cairn.acme.v1.Certificate
+	94,  // 0: cairn.sa.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
+	95,  // 1: cairn.sa.v1.OrderResponse.order:type_name -> cairn.acme.v1.Order
+	96,  // 2: cairn.sa.v1.AuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
+	96,  // 3: cairn.sa.v1.AuthorizationsResponse.authorizations:type_name -> cairn.acme.v1.Authorization
+	97,  // 4: cairn.sa.v1.CertificateResponse.certificate:type_name -> cairn.acme.v1.Certificate
+	97,  // 5: cairn.sa.v1.CertificatesResponse.certificates:type_name -> cairn.acme.v1.Certificate
 	10,  // 6: cairn.sa.v1.AccountKeysResponse.keys:type_name -> cairn.sa.v1.UsedKey
-	92,  // 7: cairn.sa.v1.UsedKey.since:type_name -> google.protobuf.Timestamp
-	93,  // 8: cairn.sa.v1.IssuerResponse.issuer:type_name -> cairn.acme.v1.Issuer
-	93,  // 9: cairn.sa.v1.IssuersResponse.issuers:type_name -> cairn.acme.v1.Issuer
+	98,  // 7: cairn.sa.v1.UsedKey.since:type_name -> google.protobuf.Timestamp
+	99,  // 8: cairn.sa.v1.IssuerResponse.issuer:type_name -> cairn.acme.v1.Issuer
+	99,  // 9: cairn.sa.v1.IssuersResponse.issuers:type_name -> cairn.acme.v1.Issuer
 	22,  // 10: cairn.sa.v1.CRLResponse.crl:type_name -> cairn.sa.v1.CertificateRevocationList
-	92,  // 11: cairn.sa.v1.CertificateRevocationList.this_update:type_name -> google.protobuf.Timestamp
-	92,  // 12: cairn.sa.v1.CertificateRevocationList.next_update:type_name -> google.protobuf.Timestamp
-	88,  // 13: cairn.sa.v1.CreateAccountRequest.account:type_name -> cairn.acme.v1.Account
-	88,  // 14: cairn.sa.v1.CreateAccountResponse.stored:type_name -> cairn.acme.v1.Account
-	94,  // 15: cairn.sa.v1.UpdateAccountRequest.contacts:type_name -> cairn.acme.v1.Strings
-	89,  // 16: cairn.sa.v1.CreateOrderRequest.order:type_name -> cairn.acme.v1.Order
-	90,  // 17: cairn.sa.v1.CreateOrderRequest.authorizations:type_name -> cairn.acme.v1.Authorization
-	95,  // 18: cairn.sa.v1.ReusableAuthorizationsRequest.identifiers:type_name -> cairn.acme.v1.Identifier
-	92,  // 19: cairn.sa.v1.ReusableAuthorizationsRequest.valid_until:type_name -> google.protobuf.Timestamp
-	92,  // 20: cairn.sa.v1.ReusableAuthorizationsRequest.validated_by:type_name -> google.protobuf.Timestamp
-	92,  // 21: cairn.sa.v1.ReusableAuthorizationsRequest.pending_until:type_name -> google.protobuf.Timestamp
-	90,  // 22: cairn.sa.v1.CreateAuthorizationRequest.authorization:type_name -> cairn.acme.v1.Authorization
-	92,  // 23: cairn.sa.v1.BeginValidationRequest.lease_until:type_name -> google.protobuf.Timestamp
-	92,  // 24: cairn.sa.v1.ClaimRequest.lease_until:type_name -> google.protobuf.Timestamp
-	96,  // 25: cairn.sa.v1.RetryValidationRequest.error:type_name -> cairn.acme.v1.Problem
-	92,  // 26: cairn.sa.v1.RetryValidationRequest.next_try:type_name -> google.protobuf.Timestamp
-	96,  // 27: cairn.sa.v1.CompleteValidationRequest.problem:type_name -> cairn.acme.v1.Problem
-	92,  // 28: cairn.sa.v1.CompleteValidationRequest.validated:type_name -> google.protobuf.Timestamp
-	92,  // 29: cairn.sa.v1.CompleteValidationRequest.expires:type_name -> google.protobuf.Timestamp
-	97,  // 30: cairn.sa.v1.CompleteValidationRequest.evidence:type_name -> cairn.acme.v1.Evidence
-	87,  // 31: cairn.sa.v1.RecordCAARequest.evidence:type_name -> cairn.sa.v1.RecordCAARequest.Entry
-	91,  // 32: cairn.sa.v1.RecordIssuanceRequest.certificate:type_name -> cairn.acme.v1.Certificate
-	92,  // 33: cairn.sa.v1.RecordIssuanceRequest.lease_until:type_name -> google.protobuf.Timestamp
-	92,  // 34: cairn.sa.v1.RecordIssuanceRequest.next_renewal:type_name -> google.protobuf.Timestamp
-	96,  // 35: cairn.sa.v1.FailIssuanceRequest.problem:type_name -> cairn.acme.v1.Problem
-	98,  // 36: cairn.sa.v1.RevokeRequest.revocation:type_name -> cairn.acme.v1.Revocation
-	92,  // 37: cairn.sa.v1.RevocationsRequest.expires_after:type_name -> google.protobuf.Timestamp
-	98,  // 38: cairn.sa.v1.RevocationsResponse.revocations:type_name -> cairn.acme.v1.Revocation
-	92,  // 39: cairn.sa.v1.LatestRevocationResponse.at:type_name -> google.protobuf.Timestamp
+	98,  // 11: cairn.sa.v1.CertificateRevocationList.this_update:type_name -> google.protobuf.Timestamp
+	98,  // 12: cairn.sa.v1.CertificateRevocationList.next_update:type_name -> google.protobuf.Timestamp
+	94,  // 13: cairn.sa.v1.CreateAccountRequest.account:type_name -> cairn.acme.v1.Account
+	94,  // 14: cairn.sa.v1.CreateAccountResponse.stored:type_name -> cairn.acme.v1.Account
+	100, // 15: cairn.sa.v1.UpdateAccountRequest.contacts:type_name -> cairn.acme.v1.Strings
+	95,  // 16: cairn.sa.v1.CreateOrderRequest.order:type_name -> cairn.acme.v1.Order
+	96,  // 17: cairn.sa.v1.CreateOrderRequest.authorizations:type_name -> cairn.acme.v1.Authorization
+	101, // 18: cairn.sa.v1.ReusableAuthorizationsRequest.identifiers:type_name -> cairn.acme.v1.Identifier
+	98,  // 19: cairn.sa.v1.ReusableAuthorizationsRequest.valid_until:type_name -> google.protobuf.Timestamp
+	98,  // 20: cairn.sa.v1.ReusableAuthorizationsRequest.validated_by:type_name -> google.protobuf.Timestamp
+	98,  // 21: cairn.sa.v1.ReusableAuthorizationsRequest.pending_until:type_name -> google.protobuf.Timestamp
+	96,  // 22: cairn.sa.v1.CreateAuthorizationRequest.authorization:type_name -> cairn.acme.v1.Authorization
+	98,  // 23: cairn.sa.v1.BeginValidationRequest.lease_until:type_name -> google.protobuf.Timestamp
+	98,  // 24: cairn.sa.v1.ClaimRequest.lease_until:type_name -> google.protobuf.Timestamp
+	102, // 25: cairn.sa.v1.RetryValidationRequest.error:type_name -> cairn.acme.v1.Problem
+	98,  // 26: cairn.sa.v1.RetryValidationRequest.next_try:type_name -> google.protobuf.Timestamp
+	102, // 27: cairn.sa.v1.CompleteValidationRequest.problem:type_name -> cairn.acme.v1.Problem
+	98,  // 28: cairn.sa.v1.CompleteValidationRequest.validated:type_name -> google.protobuf.Timestamp
+	98,  // 29: cairn.sa.v1.CompleteValidationRequest.expires:type_name -> google.protobuf.Timestamp
+	103, // 30: cairn.sa.v1.CompleteValidationRequest.evidence:type_name -> cairn.acme.v1.Evidence
+	93,  // 31: cairn.sa.v1.RecordCAARequest.evidence:type_name -> cairn.sa.v1.RecordCAARequest.Entry
+	97,  // 32: cairn.sa.v1.RecordIssuanceRequest.certificate:type_name -> cairn.acme.v1.Certificate
+	98,  // 33: cairn.sa.v1.RecordIssuanceRequest.lease_until:type_name -> google.protobuf.Timestamp
+	98,  // 34: cairn.sa.v1.RecordIssuanceRequest.next_renewal:type_name -> google.protobuf.Timestamp
+	102, // 35: cairn.sa.v1.FailIssuanceRequest.problem:type_name -> cairn.acme.v1.Problem
+	104, // 36: cairn.sa.v1.RevokeRequest.revocation:type_name -> cairn.acme.v1.Revocation
+	98,  // 37: cairn.sa.v1.RevocationsRequest.expires_after:type_name -> google.protobuf.Timestamp
+	104, // 38: cairn.sa.v1.RevocationsResponse.revocations:type_name -> cairn.acme.v1.Revocation
+	98,  // 39: cairn.sa.v1.LatestRevocationResponse.at:type_name -> google.protobuf.Timestamp
 	22,  // 40: cairn.sa.v1.PublishCRLRequest.crl:type_name -> cairn.sa.v1.CertificateRevocationList
-	93,  // 41: cairn.sa.v1.PutIssuerRequest.issuer:type_name -> cairn.acme.v1.Issuer
-	92,  // 42: cairn.sa.v1.BlockKeyRequest.at:type_name -> google.protobuf.Timestamp
-	92,  // 43: cairn.sa.v1.LeaseRequest.until:type_name -> google.protobuf.Timestamp
-	92,  // 44: cairn.sa.v1.ExternalKey.created_at:type_name -> google.protobuf.Timestamp
-	92,  // 45: cairn.sa.v1.ExternalKey.revoked_at:type_name -> google.protobuf.Timestamp
-	64,  // 46: cairn.sa.v1.CreateExternalKeyRequest.key:type_name -> cairn.sa.v1.ExternalKey
-	64,  // 47: cairn.sa.v1.ExternalKeyResponse.key:type_name -> cairn.sa.v1.ExternalKey
-	64,  // 48: cairn.sa.v1.ExternalKeysResponse.keys:type_name -> cairn.sa.v1.ExternalKey
-	92,  // 49: cairn.sa.v1.RevokeExternalKeyRequest.at:type_name -> google.protobuf.Timestamp
-	92,  // 50: cairn.sa.v1.RenewalOrder.issued_from:type_name -> google.protobuf.Timestamp
-	92,  // 51: cairn.sa.v1.RenewalOrder.issued_before:type_name -> google.protobuf.Timestamp
-	92,  // 52: cairn.sa.v1.RenewalOrder.start:type_name -> google.protobuf.Timestamp
-	92,  // 53: cairn.sa.v1.RenewalOrder.end:type_name -> google.protobuf.Timestamp
-	92,  // 54: cairn.sa.v1.RenewalOrder.created_at:type_name -> google.protobuf.Timestamp
-	91,  // 55: cairn.sa.v1.RenewalOrderRequest.certificate:type_name -> cairn.acme.v1.Certificate
-	73,  // 56: cairn.sa.v1.RenewalOrderResponse.order:type_name -> cairn.sa.v1.RenewalOrder
-	73,  // 57: cairn.sa.v1.CreateRenewalOrderRequest.order:type_name -> cairn.sa.v1.RenewalOrder
-	73,  // 58: cairn.sa.v1.RenewalOrdersResponse.orders:type_name -> cairn.sa.v1.RenewalOrder
-	92,  // 59: cairn.sa.v1.CancelOrderRequest.at:type_name -> google.protobuf.Timestamp
-	89,  // 60: cairn.sa.v1.OrdersClaimedResponse.orders:type_name -> cairn.acme.v1.Order
-	92,  // 61: cairn.sa.v1.InventoryRequest.expires_after:type_name -> google.protobuf.Timestamp
-	92,  // 62: cairn.sa.v1.KeysToSweepRequest.before:type_name -> google.protobuf.Timestamp
-	58,  // 63: cairn.sa.v1.KeysToSweepResponse.keys:type_name -> cairn.sa.v1.BlockKeyRequest
-	92,  // 64: cairn.sa.v1.RecordKeySweepRequest.at:type_name -> google.protobuf.Timestamp
-	99,  // 65: cairn.sa.v1.RecordCAARequest.Entry.evidence:type_name -> cairn.acme.v1.CAAEvidence
+	99,  // 41: cairn.sa.v1.PutIssuerRequest.issuer:type_name -> cairn.acme.v1.Issuer
+	98,  // 42: cairn.sa.v1.BlockKeyRequest.at:type_name -> google.protobuf.Timestamp
+	98,  // 43: cairn.sa.v1.LeaseRequest.until:type_name -> google.protobuf.Timestamp
+	98,  // 44: cairn.sa.v1.ExternalKey.created_at:type_name -> google.protobuf.Timestamp
+	98,  // 45: cairn.sa.v1.ExternalKey.revoked_at:type_name -> google.protobuf.Timestamp
+	70,  // 46: cairn.sa.v1.CreateExternalKeyRequest.key:type_name -> cairn.sa.v1.ExternalKey
+	70,  // 47: cairn.sa.v1.ExternalKeyResponse.key:type_name -> cairn.sa.v1.ExternalKey
+	70,  // 48: cairn.sa.v1.ExternalKeysResponse.keys:type_name -> cairn.sa.v1.ExternalKey
+	98,  // 49: cairn.sa.v1.RevokeExternalKeyRequest.at:type_name -> google.protobuf.Timestamp
+	98,  // 50: cairn.sa.v1.RenewalOrder.issued_from:type_name -> google.protobuf.Timestamp
+	98,  // 51: cairn.sa.v1.RenewalOrder.issued_before:type_name -> google.protobuf.Timestamp
+	98,  // 52: cairn.sa.v1.RenewalOrder.start:type_name -> google.protobuf.Timestamp
+	98,  // 53: cairn.sa.v1.RenewalOrder.end:type_name -> google.protobuf.Timestamp
+	98,  // 54: cairn.sa.v1.RenewalOrder.created_at:type_name -> google.protobuf.Timestamp
+	97,  // 55: cairn.sa.v1.RenewalOrderRequest.certificate:type_name -> cairn.acme.v1.Certificate
+	79,  // 56: cairn.sa.v1.RenewalOrderResponse.order:type_name -> cairn.sa.v1.RenewalOrder
+	79,  // 57: cairn.sa.v1.CreateRenewalOrderRequest.order:type_name -> cairn.sa.v1.RenewalOrder
+	79,  // 58: cairn.sa.v1.RenewalOrdersResponse.orders:type_name -> cairn.sa.v1.RenewalOrder
+	98,  // 59: cairn.sa.v1.CancelOrderRequest.at:type_name -> google.protobuf.Timestamp
+	95,  // 60: cairn.sa.v1.OrdersClaimedResponse.orders:type_name -> cairn.acme.v1.Order
+	98,  // 61: cairn.sa.v1.InventoryRequest.expires_after:type_name -> google.protobuf.Timestamp
+	98,  // 62: cairn.sa.v1.KeysToSweepRequest.before:type_name -> google.protobuf.Timestamp
+	64,  // 63: cairn.sa.v1.KeysToSweepResponse.keys:type_name -> cairn.sa.v1.BlockKeyRequest
+	98,  // 64: cairn.sa.v1.RecordKeySweepRequest.at:type_name -> google.protobuf.Timestamp
+	105, // 65: cairn.sa.v1.RecordCAARequest.Entry.evidence:type_name -> cairn.acme.v1.CAAEvidence
 	6,   // 66: cairn.sa.v1.StorageAuthority.Account:input_type -> cairn.sa.v1.AccountRequest
 	7,   // 67: cairn.sa.v1.StorageAuthority.AccountByKey:input_type -> cairn.sa.v1.AccountByKeyRequest
 	8,   // 68: cairn.sa.v1.StorageAuthority.AccountKeys:input_type -> cairn.sa.v1.AccountKeysRequest
@@ -4956,7 +5234,7 @@ var file_internal_rpc_sa_proto_depIdxs = []int32{
 	16,  // 73: cairn.sa.v1.StorageAuthority.Issuer:input_type -> cairn.sa.v1.IssuerRequest
 	18,  // 74: cairn.sa.v1.StorageAuthority.Issuers:input_type -> cairn.sa.v1.IssuersRequest
 	20,  // 75: cairn.sa.v1.StorageAuthority.CRL:input_type -> cairn.sa.v1.CRLRequest
-	74,  // 76: cairn.sa.v1.StorageAuthority.RenewalOrder:input_type -> cairn.sa.v1.RenewalOrderRequest
+	80,  // 76: cairn.sa.v1.StorageAuthority.RenewalOrder:input_type -> cairn.sa.v1.RenewalOrderRequest
 	23,  // 77: cairn.sa.v1.StorageAuthority.Ping:input_type -> cairn.sa.v1.PingRequest
 	25,  // 78: cairn.sa.v1.StorageAuthority.CreateAccount:input_type -> cairn.sa.v1.CreateAccountRequest
 	27,  // 79: cairn.sa.v1.StorageAuthority.UpdateAccount:input_type -> cairn.sa.v1.UpdateAccountRequest
@@ -4973,77 +5251,85 @@ var file_internal_rpc_sa_proto_depIdxs = []int32{
 	42,  // 90: cairn.sa.v1.StorageAuthority.RecordIssuance:input_type -> cairn.sa.v1.RecordIssuanceRequest
 	36,  // 91: cairn.sa.v1.StorageAuthority.ClaimIssuances:input_type -> cairn.sa.v1.ClaimRequest
 	44,  // 92: cairn.sa.v1.StorageAuthority.CompleteIssuance:input_type -> cairn.sa.v1.CompleteIssuanceRequest
-	46,  // 93: cairn.sa.v1.StorageAuthority.FailIssuance:input_type -> cairn.sa.v1.FailIssuanceRequest
-	48,  // 94: cairn.sa.v1.StorageAuthority.Revoke:input_type -> cairn.sa.v1.RevokeRequest
-	50,  // 95: cairn.sa.v1.StorageAuthority.Revocations:input_type -> cairn.sa.v1.RevocationsRequest
-	52,  // 96: cairn.sa.v1.StorageAuthority.LatestRevocation:input_type -> cairn.sa.v1.LatestRevocationRequest
-	54,  // 97: cairn.sa.v1.StorageAuthority.PublishCRL:input_type -> cairn.sa.v1.PublishCRLRequest
-	56,  // 98: cairn.sa.v1.StorageAuthority.PutIssuer:input_type -> cairn.sa.v1.PutIssuerRequest
-	58,  // 99: cairn.sa.v1.StorageAuthority.BlockKey:input_type -> cairn.sa.v1.BlockKeyRequest
-	60,  // 100: cairn.sa.v1.StorageAuthority.KeyBlocked:input_type -> cairn.sa.v1.KeyBlockedRequest
-	62,  // 101: cairn.sa.v1.StorageAuthority.Lease:input_type -> cairn.sa.v1.LeaseRequest
-	65,  // 102: cairn.sa.v1.StorageAuthority.CreateExternalKey:input_type -> cairn.sa.v1.CreateExternalKeyRequest
-	67,  // 103: cairn.sa.v1.StorageAuthority.ExternalKey:input_type -> cairn.sa.v1.ExternalKeyRequest
-	69,  // 104: cairn.sa.v1.StorageAuthority.ExternalKeys:input_type -> cairn.sa.v1.ExternalKeysRequest
-	71,  // 105: cairn.sa.v1.StorageAuthority.RevokeExternalKey:input_type -> cairn.sa.v1.RevokeExternalKeyRequest
-	76,  // 106: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:input_type -> cairn.sa.v1.CreateRenewalOrderRequest
-	78,  // 107: cairn.sa.v1.StorageAuthority.RenewalOrders:input_type -> cairn.sa.v1.RenewalOrdersRequest
-	80,  // 108: cairn.sa.v1.StorageAuthority.CancelOrder:input_type -> cairn.sa.v1.CancelOrderRequest
-	36,  // 109: cairn.sa.v1.StorageAuthority.ClaimRenewals:input_type -> cairn.sa.v1.ClaimRequest
-	42,  // 110: cairn.sa.v1.StorageAuthority.RecordRenewal:input_type -> cairn.sa.v1.RecordIssuanceRequest
-	82,  // 111: cairn.sa.v1.StorageAuthority.Certificates:input_type -> cairn.sa.v1.InventoryRequest
-	83,  // 112: cairn.sa.v1.StorageAuthority.KeysToSweep:input_type -> cairn.sa.v1.KeysToSweepRequest
-	85,  // 113: cairn.sa.v1.StorageAuthority.RecordKeySweep:input_type -> cairn.sa.v1.RecordKeySweepRequest
-	0,   // 114: cairn.sa.v1.StorageAuthority.Account:output_type -> cairn.sa.v1.AccountResponse
-	0,   // 115: cairn.sa.v1.StorageAuthority.AccountByKey:output_type -> cairn.sa.v1.AccountResponse
-	9,   // 116: cairn.sa.v1.StorageAuthority.AccountKeys:output_type -> cairn.sa.v1.AccountKeysResponse
-	1,   // 117: cairn.sa.v1.StorageAuthority.Order:output_type -> cairn.sa.v1.OrderResponse
-	13,  // 118: cairn.sa.v1.StorageAuthority.Orders:output_type -> cairn.sa.v1.OrdersResponse
-	2,   // 119: cairn.sa.v1.StorageAuthority.Authorization:output_type -> cairn.sa.v1.AuthorizationResponse
-	4,   // 120: cairn.sa.v1.StorageAuthority.Certificate:output_type -> cairn.sa.v1.CertificateResponse
-	17,  // 121: cairn.sa.v1.StorageAuthority.Issuer:output_type -> cairn.sa.v1.IssuerResponse
-	19,  // 122: cairn.sa.v1.StorageAuthority.Issuers:output_type -> cairn.sa.v1.IssuersResponse
-	21,  // 123: cairn.sa.v1.StorageAuthority.CRL:output_type -> cairn.sa.v1.CRLResponse
-	75,  // 124: cairn.sa.v1.StorageAuthority.RenewalOrder:output_type -> cairn.sa.v1.RenewalOrderResponse
-	24,  // 125: cairn.sa.v1.StorageAuthority.Ping:output_type -> cairn.sa.v1.PingResponse
-	26,  // 126: cairn.sa.v1.StorageAuthority.CreateAccount:output_type -> cairn.sa.v1.CreateAccountResponse
-	0,   // 127: cairn.sa.v1.StorageAuthority.UpdateAccount:output_type -> cairn.sa.v1.AccountResponse
-	0,   // 128: cairn.sa.v1.StorageAuthority.ChangeAccountKey:output_type -> cairn.sa.v1.AccountResponse
-	30,  // 129: cairn.sa.v1.StorageAuthority.CreateOrder:output_type -> cairn.sa.v1.CreateOrderResponse
-	3,   // 130: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:output_type -> cairn.sa.v1.AuthorizationsResponse
-	33,  // 131: cairn.sa.v1.StorageAuthority.CreateAuthorization:output_type -> cairn.sa.v1.CreateAuthorizationResponse
-	2,   // 132: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:output_type -> cairn.sa.v1.AuthorizationResponse
-	2,   // 133: cairn.sa.v1.StorageAuthority.BeginValidation:output_type -> cairn.sa.v1.AuthorizationResponse
-	3,   // 134: cairn.sa.v1.StorageAuthority.ClaimValidations:output_type -> cairn.sa.v1.AuthorizationsResponse
-	38,  // 135: cairn.sa.v1.StorageAuthority.RetryValidation:output_type -> cairn.sa.v1.RetryValidationResponse
-	2,   // 136: cairn.sa.v1.StorageAuthority.CompleteValidation:output_type -> cairn.sa.v1.AuthorizationResponse
-	41,  // 137: cairn.sa.v1.StorageAuthority.RecordCAA:output_type -> cairn.sa.v1.RecordCAAResponse
-	43,  // 138: cairn.sa.v1.StorageAuthority.RecordIssuance:output_type -> cairn.sa.v1.RecordIssuanceResponse
-	5,   // 139: cairn.sa.v1.StorageAuthority.ClaimIssuances:output_type -> cairn.sa.v1.CertificatesResponse
-	45,  // 140: cairn.sa.v1.StorageAuthority.CompleteIssuance:output_type -> cairn.sa.v1.CompleteIssuanceResponse
-	47,  // 141: cairn.sa.v1.StorageAuthority.FailIssuance:output_type -> cairn.sa.v1.FailIssuanceResponse
-	49,  // 142: cairn.sa.v1.StorageAuthority.Revoke:output_type -> cairn.sa.v1.RevokeResponse
-	51,  // 143: cairn.sa.v1.StorageAuthority.Revocations:output_type -> cairn.sa.v1.RevocationsResponse
-	53,  // 144: cairn.sa.v1.StorageAuthority.LatestRevocation:output_type -> cairn.sa.v1.LatestRevocationResponse
-	55,  // 145: cairn.sa.v1.StorageAuthority.PublishCRL:output_type -> cairn.sa.v1.PublishCRLResponse
-	57,  // 146: cairn.sa.v1.StorageAuthority.PutIssuer:output_type -> cairn.sa.v1.PutIssuerResponse
-	59,  // 147: cairn.sa.v1.StorageAuthority.BlockKey:output_type -> cairn.sa.v1.BlockKeyResponse
-	61,  // 148: cairn.sa.v1.StorageAuthority.KeyBlocked:output_type -> cairn.sa.v1.KeyBlockedResponse
-	63,  // 149: cairn.sa.v1.StorageAuthority.Lease:output_type -> cairn.sa.v1.LeaseResponse
-	66,  // 150: cairn.sa.v1.StorageAuthority.CreateExternalKey:output_type -> cairn.sa.v1.CreateExternalKeyResponse
-	68,  // 151: cairn.sa.v1.StorageAuthority.ExternalKey:output_type -> cairn.sa.v1.ExternalKeyResponse
-	70,  // 152: cairn.sa.v1.StorageAuthority.ExternalKeys:output_type -> cairn.sa.v1.ExternalKeysResponse
-	72,  // 153: cairn.sa.v1.StorageAuthority.RevokeExternalKey:output_type -> cairn.sa.v1.RevokeExternalKeyResponse
-	77,  // 154: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:output_type -> cairn.sa.v1.CreateRenewalOrderResponse
-	79,  // 155: cairn.sa.v1.StorageAuthority.RenewalOrders:output_type -> cairn.sa.v1.RenewalOrdersResponse
-	1,   // 156: cairn.sa.v1.StorageAuthority.CancelOrder:output_type -> cairn.sa.v1.OrderResponse
-	81,  // 157: cairn.sa.v1.StorageAuthority.ClaimRenewals:output_type -> cairn.sa.v1.OrdersClaimedResponse
-	43,  // 158: cairn.sa.v1.StorageAuthority.RecordRenewal:output_type -> cairn.sa.v1.RecordIssuanceResponse
-	5,   // 159: cairn.sa.v1.StorageAuthority.Certificates:output_type -> cairn.sa.v1.CertificatesResponse
-	84,  // 160: cairn.sa.v1.StorageAuthority.KeysToSweep:output_type -> cairn.sa.v1.KeysToSweepResponse
-	86,  // 161: cairn.sa.v1.StorageAuthority.RecordKeySweep:output_type -> cairn.sa.v1.RecordKeySweepResponse
-	114, // [114:162] is the sub-list for method output_type
-	66,  // [66:114] is the sub-list for method input_type
+	46,  // 93: cairn.sa.v1.StorageAuthority.RecordPrecertificate:input_type -> cairn.sa.v1.RecordPrecertificateRequest
+	48,  // 94: cairn.sa.v1.StorageAuthority.RecordSCTs:input_type -> cairn.sa.v1.RecordSCTsRequest
+	36,  // 95: cairn.sa.v1.StorageAuthority.ClaimSubmissions:input_type -> cairn.sa.v1.ClaimRequest
+	50,  // 96: cairn.sa.v1.StorageAuthority.CompleteSubmission:input_type -> cairn.sa.v1.CompleteSubmissionRequest
+	52,  // 97: cairn.sa.v1.StorageAuthority.FailIssuance:input_type -> cairn.sa.v1.FailIssuanceRequest
+	54,  // 98: cairn.sa.v1.StorageAuthority.Revoke:input_type -> cairn.sa.v1.RevokeRequest
+	56,  // 99: cairn.sa.v1.StorageAuthority.Revocations:input_type -> cairn.sa.v1.RevocationsRequest
+	58,  // 100: cairn.sa.v1.StorageAuthority.LatestRevocation:input_type -> cairn.sa.v1.LatestRevocationRequest
+	60,  // 101: cairn.sa.v1.StorageAuthority.PublishCRL:input_type -> cairn.sa.v1.PublishCRLRequest
+	62,  // 102: cairn.sa.v1.StorageAuthority.PutIssuer:input_type -> cairn.sa.v1.PutIssuerRequest
+	64,  // 103: cairn.sa.v1.StorageAuthority.BlockKey:input_type -> cairn.sa.v1.BlockKeyRequest
+	66,  // 104: cairn.sa.v1.StorageAuthority.KeyBlocked:input_type -> cairn.sa.v1.KeyBlockedRequest
+	68,  // 105: cairn.sa.v1.StorageAuthority.Lease:input_type -> cairn.sa.v1.LeaseRequest
+	71,  // 106: cairn.sa.v1.StorageAuthority.CreateExternalKey:input_type -> cairn.sa.v1.CreateExternalKeyRequest
+	73,  // 107: cairn.sa.v1.StorageAuthority.ExternalKey:input_type -> cairn.sa.v1.ExternalKeyRequest
+	75,  // 108: cairn.sa.v1.StorageAuthority.ExternalKeys:input_type -> cairn.sa.v1.ExternalKeysRequest
+	77,  // 109: cairn.sa.v1.StorageAuthority.RevokeExternalKey:input_type -> cairn.sa.v1.RevokeExternalKeyRequest
+	82,  // 110: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:input_type -> cairn.sa.v1.CreateRenewalOrderRequest
+	84,  // 111: cairn.sa.v1.StorageAuthority.RenewalOrders:input_type -> cairn.sa.v1.RenewalOrdersRequest
+	86,  // 112: cairn.sa.v1.StorageAuthority.CancelOrder:input_type -> cairn.sa.v1.CancelOrderRequest
+	36,  // 113: cairn.sa.v1.StorageAuthority.ClaimRenewals:input_type -> cairn.sa.v1.ClaimRequest
+	42,  // 114: cairn.sa.v1.StorageAuthority.RecordRenewal:input_type -> cairn.sa.v1.RecordIssuanceRequest
+	88,  // 115: cairn.sa.v1.StorageAuthority.Certificates:input_type -> cairn.sa.v1.InventoryRequest
+	89,  // 116: cairn.sa.v1.StorageAuthority.KeysToSweep:input_type -> cairn.sa.v1.KeysToSweepRequest
+	91,  // 117: cairn.sa.v1.StorageAuthority.RecordKeySweep:input_type -> cairn.sa.v1.RecordKeySweepRequest
+	0,   // 118: cairn.sa.v1.StorageAuthority.Account:output_type -> cairn.sa.v1.AccountResponse
+	0,   // 119: cairn.sa.v1.StorageAuthority.AccountByKey:output_type -> cairn.sa.v1.AccountResponse
+	9,   // 120: cairn.sa.v1.StorageAuthority.AccountKeys:output_type -> cairn.sa.v1.AccountKeysResponse
+	1,   // 121: cairn.sa.v1.StorageAuthority.Order:output_type -> cairn.sa.v1.OrderResponse
+	13,  // 122: cairn.sa.v1.StorageAuthority.Orders:output_type -> cairn.sa.v1.OrdersResponse
+	2,   // 123: cairn.sa.v1.StorageAuthority.Authorization:output_type -> cairn.sa.v1.AuthorizationResponse
+	4,   // 124: cairn.sa.v1.StorageAuthority.Certificate:output_type -> cairn.sa.v1.CertificateResponse
+	17,  // 125: cairn.sa.v1.StorageAuthority.Issuer:output_type -> cairn.sa.v1.IssuerResponse
+	19,  // 126: cairn.sa.v1.StorageAuthority.Issuers:output_type -> cairn.sa.v1.IssuersResponse
+	21,  // 127: cairn.sa.v1.StorageAuthority.CRL:output_type -> cairn.sa.v1.CRLResponse
+	81,  // 128: cairn.sa.v1.StorageAuthority.RenewalOrder:output_type -> cairn.sa.v1.RenewalOrderResponse
+	24,  // 129: cairn.sa.v1.StorageAuthority.Ping:output_type -> cairn.sa.v1.PingResponse
+	26,  // 130: cairn.sa.v1.StorageAuthority.CreateAccount:output_type -> cairn.sa.v1.CreateAccountResponse
+	0,   // 131: cairn.sa.v1.StorageAuthority.UpdateAccount:output_type -> cairn.sa.v1.AccountResponse
+	0,   // 132: cairn.sa.v1.StorageAuthority.ChangeAccountKey:output_type -> cairn.sa.v1.AccountResponse
+	30,  // 133: cairn.sa.v1.StorageAuthority.CreateOrder:output_type -> cairn.sa.v1.CreateOrderResponse
+	3,   // 134: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:output_type -> cairn.sa.v1.AuthorizationsResponse
+	33,  // 135: cairn.sa.v1.StorageAuthority.CreateAuthorization:output_type -> cairn.sa.v1.CreateAuthorizationResponse
+	2,   // 136: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:output_type -> cairn.sa.v1.AuthorizationResponse
+	2,   // 137: cairn.sa.v1.StorageAuthority.BeginValidation:output_type -> cairn.sa.v1.AuthorizationResponse
+	3,   // 138: cairn.sa.v1.StorageAuthority.ClaimValidations:output_type -> cairn.sa.v1.AuthorizationsResponse
+	38,  // 139: cairn.sa.v1.StorageAuthority.RetryValidation:output_type -> cairn.sa.v1.RetryValidationResponse
+	2,   // 140: cairn.sa.v1.StorageAuthority.CompleteValidation:output_type -> cairn.sa.v1.AuthorizationResponse
+	41,  // 141: cairn.sa.v1.StorageAuthority.RecordCAA:output_type -> cairn.sa.v1.RecordCAAResponse
+	43,  // 142: cairn.sa.v1.StorageAuthority.RecordIssuance:output_type -> cairn.sa.v1.RecordIssuanceResponse
+	5,   // 143: cairn.sa.v1.StorageAuthority.ClaimIssuances:output_type -> cairn.sa.v1.CertificatesResponse
+	45,  // 144: cairn.sa.v1.StorageAuthority.CompleteIssuance:output_type -> cairn.sa.v1.CompleteIssuanceResponse
+	47,  // 145: cairn.sa.v1.StorageAuthority.RecordPrecertificate:output_type -> cairn.sa.v1.RecordPrecertificateResponse
+	49,  // 146: cairn.sa.v1.StorageAuthority.RecordSCTs:output_type -> cairn.sa.v1.RecordSCTsResponse
+	5,   // 147: cairn.sa.v1.StorageAuthority.ClaimSubmissions:output_type -> cairn.sa.v1.CertificatesResponse
+	51,  // 148: cairn.sa.v1.StorageAuthority.CompleteSubmission:output_type -> cairn.sa.v1.CompleteSubmissionResponse
+	53,  // 149: cairn.sa.v1.StorageAuthority.FailIssuance:output_type -> cairn.sa.v1.FailIssuanceResponse
+	55,  // 150: cairn.sa.v1.StorageAuthority.Revoke:output_type -> cairn.sa.v1.RevokeResponse
+	57,  // 151: cairn.sa.v1.StorageAuthority.Revocations:output_type -> cairn.sa.v1.RevocationsResponse
+	59,  // 152: cairn.sa.v1.StorageAuthority.LatestRevocation:output_type -> cairn.sa.v1.LatestRevocationResponse
+	61,  // 153: cairn.sa.v1.StorageAuthority.PublishCRL:output_type -> cairn.sa.v1.PublishCRLResponse
+	63,  // 154: cairn.sa.v1.StorageAuthority.PutIssuer:output_type -> cairn.sa.v1.PutIssuerResponse
+	65,  // 155: cairn.sa.v1.StorageAuthority.BlockKey:output_type -> cairn.sa.v1.BlockKeyResponse
+	67,  // 156: cairn.sa.v1.StorageAuthority.KeyBlocked:output_type -> cairn.sa.v1.KeyBlockedResponse
+	69,  // 157: cairn.sa.v1.StorageAuthority.Lease:output_type -> cairn.sa.v1.LeaseResponse
+	72,  // 158: cairn.sa.v1.StorageAuthority.CreateExternalKey:output_type -> cairn.sa.v1.CreateExternalKeyResponse
+	74,  // 159: cairn.sa.v1.StorageAuthority.ExternalKey:output_type -> cairn.sa.v1.ExternalKeyResponse
+	76,  // 160: cairn.sa.v1.StorageAuthority.ExternalKeys:output_type -> cairn.sa.v1.ExternalKeysResponse
+	78,  // 161: cairn.sa.v1.StorageAuthority.RevokeExternalKey:output_type -> cairn.sa.v1.RevokeExternalKeyResponse
+	83,  // 162: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:output_type -> cairn.sa.v1.CreateRenewalOrderResponse
+	85,  // 163: cairn.sa.v1.StorageAuthority.RenewalOrders:output_type -> cairn.sa.v1.RenewalOrdersResponse
+	1,   // 164: cairn.sa.v1.StorageAuthority.CancelOrder:output_type -> cairn.sa.v1.OrderResponse
+	87,  // 165: cairn.sa.v1.StorageAuthority.ClaimRenewals:output_type -> cairn.sa.v1.OrdersClaimedResponse
+	43,  // 166: cairn.sa.v1.StorageAuthority.RecordRenewal:output_type -> cairn.sa.v1.RecordIssuanceResponse
+	5,   // 167: cairn.sa.v1.StorageAuthority.Certificates:output_type -> cairn.sa.v1.CertificatesResponse
+	90,  // 168: cairn.sa.v1.StorageAuthority.KeysToSweep:output_type -> cairn.sa.v1.KeysToSweepResponse
+	92,  // 169: cairn.sa.v1.StorageAuthority.RecordKeySweep:output_type -> cairn.sa.v1.RecordKeySweepResponse
+	118, // [118:170] is the sub-list for method output_type
+	66,  // [66:118] is the sub-list for method input_type
 	66,  // [66:66] is the sub-list for extension type_name
 	66,  // [66:66] is the sub-list for extension extendee
 	0,   // [0:66] is the sub-list for field type_name
@@ -5055,14 +5341,14 @@ func file_internal_rpc_sa_proto_init() {
 		return
 	}
 	file_internal_rpc_sa_proto_msgTypes[27].OneofWrappers = []any{}
-	file_internal_rpc_sa_proto_msgTypes[61].OneofWrappers = []any{}
+	file_internal_rpc_sa_proto_msgTypes[67].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_rpc_sa_proto_rawDesc), len(file_internal_rpc_sa_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   88,
+			NumMessages:   94,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
