@@ -21,10 +21,8 @@ type PEMFiles struct {
 	Root  string // the root certificate
 	Chain string // the issuing certificate, and those between it and the root
 	Key   string // its key
-	// RootKey may be empty.
-	RootKey string
-	// Passphrase opens Key, RootPassphrase RootKey, where they are encrypted.
-	Passphrase, RootPassphrase key.Passphrase
+	// Passphrase opens Key, where it is encrypted.
+	Passphrase key.Passphrase
 }
 
 // ReadPEM reads a hierarchy from PEM files. The certificates may be in any
@@ -44,11 +42,6 @@ func ReadPEM(f PEMFiles) (m Material, encrypted bool, err error) {
 	}
 	if err := m.complete(certs, f.Chain, f.Root); err != nil {
 		return Material{}, false, err
-	}
-	if f.RootKey != "" {
-		if m.RootKey, err = (key.File{Path: f.RootKey, Passphrase: f.RootPassphrase}).Open(); err != nil {
-			return Material{}, false, err
-		}
 	}
 	return m, key.Encrypted(data), nil
 }
@@ -149,22 +142,31 @@ func (p *stepPaths) UnmarshalJSON(data []byte) error {
 // ReadStepCA reads the hierarchy of a step-ca folder ($STEPPATH). Where its
 // config/ca.json is there, that says which files they are; paths in it that
 // are not there, as in a folder that was copied, are looked for in the folder.
-// Without a passphrase, the one in ca.json or in secrets/password counts.
-func ReadStepCA(folder string, passphrase key.Passphrase) (m Material, encrypted bool, err error) {
+// Without a passphrase, the one in ca.json or in secrets/password counts. The
+// passphrase that is returned is that of the key; nil: it is not encrypted.
+func ReadStepCA(folder string, passphrase key.Passphrase) (m Material, used []byte, err error) {
 	cfg := stepConfig{}
 	data, err := key.ReadPublic(filepath.Join(folder, "config", "ca.json"))
 	switch {
 	case err == nil:
 		if err := json.Unmarshal(data, &cfg); err != nil {
-			return Material{}, false, fmt.Errorf("reading %s: %w", filepath.Join(folder, "config", "ca.json"), err)
+			return Material{}, nil, fmt.Errorf("reading %s: %w", filepath.Join(folder, "config", "ca.json"), err)
 		}
 	case !errors.Is(err, fs.ErrNotExist):
-		return Material{}, false, err
+		return Material{}, nil, err
 	}
 	files := PEMFiles{
-		Chain:      stepFile(folder, cfg.Crt, "certs", "intermediate_ca.crt"),
-		Key:        stepFile(folder, cfg.Key, "secrets", "intermediate_ca_key"),
-		Passphrase: passphrase,
+		Chain: stepFile(folder, cfg.Crt, "certs", "intermediate_ca.crt"),
+		Key:   stepFile(folder, cfg.Key, "secrets", "intermediate_ca_key"),
+		Passphrase: func() ([]byte, error) {
+			var err error
+			if passphrase != nil {
+				used, err = passphrase()
+			} else {
+				used, err = stepPassphrase(folder, cfg)
+			}
+			return used, err
+		},
 	}
 	if len(cfg.Root) > 0 {
 		files.Root = stepFile(folder, cfg.Root[0], "certs", "root_ca.crt")
@@ -172,12 +174,10 @@ func ReadStepCA(folder string, passphrase key.Passphrase) (m Material, encrypted
 		files.Root = stepFile(folder, "", "certs", "root_ca.crt")
 	}
 	if strings.Contains(cfg.Key, ":") {
-		return Material{}, false, fmt.Errorf("the folder's key is kept elsewhere (%.40q); only keys in files can be imported", cfg.Key)
+		return Material{}, nil, fmt.Errorf("the folder's key is kept elsewhere (%.40q); only keys in files can be imported", cfg.Key)
 	}
-	if passphrase == nil {
-		files.Passphrase = func() ([]byte, error) { return stepPassphrase(folder, cfg) }
-	}
-	return ReadPEM(files)
+	m, _, err = ReadPEM(files)
+	return m, used, err
 }
 
 // stepFile is a file of the folder: the one that ca.json names, or the usual

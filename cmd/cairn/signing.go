@@ -71,7 +71,7 @@ func (n *instance) openHierarchy() (*ca.Hierarchy, error) {
 	if n.hooks.hierarchy != nil {
 		return n.hooks.hierarchy(n)
 	}
-	hierarchy, err := ca.OpenHierarchy(ca.HierarchyConfig{Folder: n.data.path, Now: n.now, Random: n.random})
+	hierarchy, err := ca.OpenHierarchy(ca.HierarchyConfig{Folder: n.data.path, Passphrase: once(keyPassphrase(n.cfg.CA)), Now: n.now, Random: n.random})
 	if err != nil {
 		return nil, fmt.Errorf("opening the hierarchy: %w", err)
 	}
