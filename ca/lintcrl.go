@@ -1,13 +1,20 @@
 package ca
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/zmap/zcrypto/x509"
 	"github.com/zmap/zlint/v3/lint"
 )
 
-// LintCRL lints a CRL of the hierarchy's. The findings are those that stop
+// crlLintSettings tells zlint that the CRLs cover certificates of CAs, and may
+// be valid for longer (Baseline Requirements §7.2).
+const crlLintSettings = `[e_crl_next_update_invalid]
+SubscriberCRL = false
+`
+
+// LintCRL lints a CRL for the certificates of CAs. The findings are those that stop
 // nothing; the error is what must stop it.
 func LintCRL(der []byte) (findings []string, err error) {
 	list, err := x509.ParseRevocationList(der)
@@ -18,13 +25,17 @@ func LintCRL(der []byte) (findings []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("choosing lints: %w", err)
 	}
+	settings, err := lint.NewConfigFromString(crlLintSettings)
+	if err != nil {
+		return nil, fmt.Errorf("configuring the lints: %w", err)
+	}
 	lints := registry.RevocationListLints().Lints()
 	if len(lints) == 0 {
-		return nil, fmt.Errorf("there are no lints for CRLs")
+		return nil, errors.New("there are no lints for CRLs")
 	}
 	var all, failed []finding
 	for _, l := range lints {
-		result := l.Execute(list, registry.GetConfiguration())
+		result := l.Execute(list, settings)
 		if result == nil || result.Status < lint.Notice {
 			continue
 		}

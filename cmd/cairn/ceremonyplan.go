@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cairn-ca/cairn/ca"
@@ -196,20 +197,17 @@ func revoked(entries []config.CeremonyRevoked) ([]ceremony.Revoked, error) {
 }
 
 // caReasons are the reasons for which a CA's certificate is revoked (Baseline
-// Requirements §7.2.2), by their names in RFC 5280 §5.3.1.
+// Requirements §7.2.2), by their names in RFC 5280 §5.3.1. One is always given.
 var caReasons = []acme.RevocationReason{
-	acme.ReasonUnspecified, acme.ReasonCACompromise, acme.ReasonAffiliationChanged, acme.ReasonSuperseded, acme.ReasonCessationOfOperation,
+	acme.ReasonKeyCompromise, acme.ReasonAffiliationChanged, acme.ReasonSuperseded, acme.ReasonCessationOfOperation, acme.ReasonPrivilegeWithdrawn,
 }
 
 func caReason(name string) (acme.RevocationReason, error) {
-	if name == "" {
-		return acme.ReasonUnspecified, nil
-	}
 	names := make([]string, len(caReasons))
 	for i, reason := range caReasons {
 		if names[i] = reason.String(); names[i] == name {
 			return reason, nil
 		}
 	}
-	return 0, fmt.Errorf("a CA's certificate is not revoked for the reason %q; the reasons are %v", name, names)
+	return 0, fmt.Errorf("a CA's certificate is not revoked for the reason %q; give one of %s", name, strings.Join(names, ", "))
 }
