@@ -44,7 +44,7 @@ type ImportConfig struct {
 // Import checks a hierarchy and puts it into a data folder, in the places
 // where the signing authority looks for it: all of it, or nothing.
 func Import(cfg ImportConfig) error {
-	if err := cfg.check(cfg.Now()); err != nil {
+	if err := cfg.Check(cfg.Now()); err != nil {
 		return err
 	}
 	record, err := cfg.record()
@@ -94,9 +94,9 @@ func (cfg ImportConfig) encode(signer crypto.Signer) ([]byte, error) {
 	return key.EncodeEncrypted(cfg.Random, signer, cfg.Passphrase)
 }
 
-// check tells whether Cairn can issue with the hierarchy, and relying parties
+// Check tells whether Cairn can issue with the hierarchy, and relying parties
 // can follow it.
-func (m Material) check(now time.Time) error {
+func (m Material) Check(now time.Time) error {
 	if m.Root == nil {
 		return errors.New("the root certificate is missing")
 	}
@@ -241,7 +241,7 @@ func (cfg ImportConfig) verify(staged string) error {
 			return err
 		}
 	}
-	return m.check(cfg.Now())
+	return m.Check(cfg.Now())
 }
 
 // maxCertificates bounds the certificates in one file.

@@ -82,7 +82,7 @@ type recorder struct{ bytes.Buffer }
 func (r *recorder) text(s string)           { fmt.Fprintln(r, s) }
 func (r *recorder) line(name, value string) { fmt.Fprintf(r, "%s %s\n", name, value) }
 func (r *recorder) heading(kind, name string) {
-	fmt.Fprintf(r, "\n%s %s\n", kind, name)
+	fmt.Fprintf(r, "\n%s\n", strings.TrimSpace(kind+" "+name))
 }
 func (r *recorder) field(name, value string) { fmt.Fprintf(r, "  %-16s %s\n", name, printable(value)) }
 
@@ -114,7 +114,9 @@ func (r *recorder) certificate(cert *x509.Certificate) {
 	}
 	r.field("key", KeyText(cert.PublicKey))
 	r.field("key SHA-256", colons(sum(cert.RawSubjectPublicKeyInfo)))
-	r.field("key identifier", hex.EncodeToString(cert.SubjectKeyId))
+	if len(cert.SubjectKeyId) > 0 {
+		r.field("key identifier", hex.EncodeToString(cert.SubjectKeyId))
+	}
 }
 
 func (r *recorder) list(list *x509.RevocationList) {

@@ -74,6 +74,9 @@ func (i *importer) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if err := m.Check(time.Now()); err != nil {
+		return err // before there is a data folder
+	}
 	switch {
 	case i.unencrypted:
 		passphrase = nil
