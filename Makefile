@@ -13,6 +13,7 @@ SHELL := /bin/bash
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS     := -s -w -X main.version=$(VERSION)
 STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+CADDY       ?= v2.11.9
 FUZZTIME    ?= 30s
 TESTFLAGS   ?=
 
@@ -31,8 +32,14 @@ run: build
 test: test-packages check test-binary
 	CAIRN_TEST_BINARY=$(CURDIR)/build/cairn go test -race -timeout 18m $(TESTFLAGS) ./...
 
-test-long: test-packages check test-binary
+test-long: test-packages check test-binary build/caddy-$(CADDY)
+	CAIRN_TEST_CADDY=$(CURDIR)/build/caddy-$(CADDY) \
 	CAIRN_TEST_BINARY=$(CURDIR)/build/cairn go test -race -count=5 -timeout 3h $(TESTFLAGS) ./...
+
+# The latest Caddy: minutes of building, so that `make test` takes Debian's.
+build/caddy-$(CADDY):
+	GOBIN=$(CURDIR)/build/gobin go install github.com/caddyserver/caddy/v2/cmd/caddy@$(CADDY)
+	mv build/gobin/caddy $@
 
 # The binary that the tests across services run, with the race detector: one
 # build for all test packages.

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -45,6 +46,10 @@ func parseCSR(der []byte, identifiers []acme.Identifier) (request, error) {
 	}
 	if csr.PublicKey == nil {
 		return request{}, badCSR("the CSR has a key of a kind that is not accepted; use RSA or an EC key on P-256, P-384 or P-521")
+	}
+	if public, ok := csr.PublicKey.(ed25519.PublicKey); ok && slices.ContainsFunc(identifiers, func(id acme.Identifier) bool { return public.Equal(id.OnionKey()) }) {
+		// RFC 9799 §3.2.
+		return request{}, badCSR("the CSR has the key of the onion service itself; make another key for its certificate")
 	}
 	keyType, err := key.Check(csr.PublicKey)
 	if err != nil {

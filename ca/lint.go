@@ -29,7 +29,6 @@ var privateNameLints = []string{
 	"e_subject_contains_reserved_ip",
 	"e_ext_san_contains_reserved_ip",
 	"e_subject_contains_reserved_arpa_ip",
-	"e_san_dns_name_onion_not_ev_cert",
 	"w_dnsname_underscore_in_trd",
 }
 

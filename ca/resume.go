@@ -2,10 +2,14 @@ package ca
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/cairn-ca/cairn/internal/acme"
 	"github.com/cairn-ca/cairn/sa"
@@ -62,6 +66,9 @@ func (c *CA) tooLate(ctx context.Context, cert acme.Certificate) (string, error)
 		// Baseline Requirements §7.1.2.7.
 		return "its notBefore is more than 48 hours ago", nil
 	}
+	if blocked, err := c.blockedSince(ctx, cert); err != nil || blocked {
+		return "its key was blocked in the meantime", err
+	}
 	if _, err := c.issuer(cert.Issuer); err == nil {
 		return "", nil
 	}
@@ -74,6 +81,38 @@ func (c *CA) tooLate(ctx context.Context, cert acme.Certificate) (string, error)
 		return "", fmt.Errorf("looking for the issuer of certificate %s: %w", cert.Serial, err)
 	}
 	return "", nil
+}
+
+// blockedSince tells whether the key of a recorded certificate is blocked by
+// now.
+func (c *CA) blockedSince(ctx context.Context, cert acme.Certificate) (bool, error) {
+	spki, err := spkiOf(cert.TBS)
+	if err != nil {
+		return false, fmt.Errorf("reading the recorded certificate %s: %w", cert.Serial, err)
+	}
+	blocked, err := c.Store.KeyBlocked(ctx, sha256.Sum256(spki))
+	if err != nil {
+		return false, fmt.Errorf("asking whether the key of certificate %s is blocked: %w", cert.Serial, err)
+	}
+	return blocked, nil
+}
+
+// spkiOf is the subject public key info of a to-be-signed certificate
+// (RFC 5280 §4.1).
+func spkiOf(tbs []byte) ([]byte, error) {
+	in := cryptobyte.String(tbs)
+	var fields, spki cryptobyte.String
+	if !in.ReadASN1(&fields, cryptobyte_asn1.SEQUENCE) ||
+		!fields.SkipOptionalASN1(cryptobyte_asn1.Tag(0).Constructed().ContextSpecific()) || // version
+		!fields.SkipASN1(cryptobyte_asn1.INTEGER) || // serialNumber
+		!fields.SkipASN1(cryptobyte_asn1.SEQUENCE) || // signature
+		!fields.SkipASN1(cryptobyte_asn1.SEQUENCE) || // issuer
+		!fields.SkipASN1(cryptobyte_asn1.SEQUENCE) || // validity
+		!fields.SkipASN1(cryptobyte_asn1.SEQUENCE) || // subject
+		!fields.ReadASN1Element(&spki, cryptobyte_asn1.SEQUENCE) {
+		return nil, errors.New("it is no to-be-signed certificate")
+	}
+	return spki, nil
 }
 
 // giveUp ends an issuance without a certificate.

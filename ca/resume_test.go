@@ -19,6 +19,7 @@ func TestResumeGivesUp(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*acme.Certificate)
 		skip   time.Duration
+		block  bool   // the key, meanwhile
 		want   string // in the problem; empty: it is not given up
 		signed bool
 	}{
@@ -26,6 +27,7 @@ func TestResumeGivesUp(t *testing.T) {
 		"just in time":                     {skip: 46 * time.Hour, signed: true},
 		"notBefore too long ago":           {skip: 48 * time.Hour, want: "notBefore"},
 		"expired":                          {change: func(c *acme.Certificate) { c.NotAfter = c.RecordedAt.Add(time.Hour) }, skip: 2 * time.Hour, want: "validity"},
+		"key blocked":                      {block: true, skip: time.Minute, want: "key was blocked"},
 		"issuer elsewhere":                 {change: func(c *acme.Certificate) { c.Issuer = elsewhere }, skip: time.Hour},
 		"issuer elsewhere, for too long":   {change: func(c *acme.Certificate) { c.Issuer = elsewhere }, skip: 50 * time.Hour, want: "notBefore"},
 		"issuer that no process has known": {change: func(c *acme.Certificate) { c.Issuer = lost }, skip: time.Minute, want: "issuer"},
@@ -54,6 +56,11 @@ func TestResumeGivesUp(t *testing.T) {
 			}
 			if err := f.store.RecordIssuance(t.Context(), sa.Issuance{Certificate: cert, Owner: "dead", LeaseUntil: now.Add(leaseFor)}); err != nil {
 				t.Fatal(err)
+			}
+			if test.block {
+				if err := f.store.BlockKey(t.Context(), sa.BlockedKey{SPKISHA256: sha256Of(r.spki), At: now, By: "operator x"}); err != nil {
+					t.Fatal(err)
+				}
 			}
 			f.skip(test.skip)
 			for range 2 { // once more changes nothing

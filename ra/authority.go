@@ -110,6 +110,9 @@ type FinalizeOrder struct {
 	Account acme.Account
 	Order   acme.ID
 	CSR     []byte // PKCS#10, DER
+	// OnionCAA are the CAA record sets of onion services that came with the
+	// request (RFC 9799 §6.4), one a service; their signatures are unverified.
+	OnionCAA []acme.OnionCAA
 }
 
 // RespondToChallenge says that a challenge can be validated.
@@ -117,7 +120,8 @@ type RespondToChallenge struct {
 	Account       acme.Account
 	Authorization acme.ID
 	Type          acme.ChallengeType
-	Response      []byte // the payload
+	// Response is the payload; for onion-csr-01 the CSR in it, DER.
+	Response []byte
 }
 
 // RevokeCertificate asks for a revocation. Either Account is set, or the

@@ -37,6 +37,9 @@ func (r *RA) newAuthorization(dir Directory, account acme.ID, want wanted, now t
 // identifier: a wildcard needs a proof in the DNS (RFC 8555 §7.1.4; Baseline
 // Requirements §3.2.2.4), an address can't have one (RFC 8738 §7).
 func (d Directory) offered(id acme.Identifier) []acme.ChallengeType {
+	if id.IsOnion() {
+		return d.offeredToOnion()
+	}
 	var types []acme.ChallengeType
 	for _, t := range d.Challenges {
 		var can bool

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/cairn-ca/cairn/ca"
@@ -39,6 +40,8 @@ func (d Directory) checkAutoRenewal(profile Profile, req NewOrder, now time.Time
 		return bad("this directory does not renew certificates by itself; order without it")
 	case !req.NotBefore.IsZero() || !req.NotAfter.IsZero():
 		return bad("\"notBefore\" and \"notAfter\" can't go with it (RFC 8739 §3.1.1)")
+	case slices.ContainsFunc(req.Identifiers, acme.Identifier.IsOnion):
+		return bad("the CAA records of an onion service are needed for each certificate (RFC 9799 §6.4), so its certificates can't renew by themselves; order without it")
 	case !a.Start.IsZero() && a.Start.Before(now.Add(-time.Hour)):
 		return bad("\"start-date\" is past")
 	case a.Start.After(now.Add(24 * time.Hour)):
@@ -145,7 +148,7 @@ func (r *RA) renewOrder(ctx context.Context, order acme.Order) error {
 	if err != nil {
 		return err
 	}
-	if err := r.recheckCAA(ctx, dir, account, order); err != nil {
+	if err := r.recheckCAA(ctx, dir, account, order, nil); err != nil {
 		return err
 	}
 	// The plan goes on from when the certificate was due, not from now: a

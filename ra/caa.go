@@ -12,11 +12,12 @@ import (
 // recheckCAA checks CAA, before a certificate is issued, for each identifier
 // whose last check may no longer be relied on (Baseline Requirements
 // §4.2.2.1), and for those below the name that was authorized (RFC 9444):
-// CAA speaks of the names in the certificate.
-func (r *RA) recheckCAA(ctx context.Context, dir Directory, account acme.Account, order acme.Order) error {
+// CAA speaks of the names in the certificate. The records of onion services
+// come with each request, and are checked each time (RFC 9799 §6.4).
+func (r *RA) recheckCAA(ctx context.Context, dir Directory, account acme.Account, order acme.Order, onions []acme.OnionCAA) error {
 	now := r.Now()
 	old := func(id acme.ID) bool { return now.Sub(id.Time()) >= va.CAALifetime }
-	if !dir.Subdomains && !slices.ContainsFunc(order.Authorizations, old) {
+	if !dir.Subdomains && !slices.ContainsFunc(order.Authorizations, old) && !slices.ContainsFunc(order.Identifiers, acme.Identifier.IsOnion) {
 		return nil // each check came after its authorization was made
 	}
 	var held []acme.Authorization
@@ -35,12 +36,13 @@ func (r *RA) recheckCAA(ctx context.Context, dir Directory, account acme.Account
 			continue
 		}
 		exact := authz.Names() == id
-		if caa := authz.Attempt.Evidence.CAA; exact && caa != nil && now.Sub(caa.CheckedAt) < va.CAALifetime {
+		if caa := authz.Attempt.Evidence.CAA; exact && !id.IsOnion() && caa != nil && now.Sub(caa.CheckedAt) < va.CAALifetime {
 			continue
 		}
 		result, err := r.VA.CheckCAA(ctx, va.CAARequest{
 			Directory: account.Directory, Identifier: id.Base(), Wildcard: id.IsWildcard(),
 			Method: authz.Attempt.Type, AccountURL: r.AccountURL(account.Directory, account.ID),
+			OnionCAA: onionCAA(onions, id),
 		})
 		switch {
 		case err != nil:

@@ -22,7 +22,7 @@ func newMetrics(reg prometheus.Registerer) (metrics, error) {
 			Name: "cairn_ra_validations_total", Help: "Validation tries that came to a result: valid, invalid, or retry.",
 		}, []string{"type", "result"}),
 		revocations: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "cairn_ra_revocations_total", Help: "Certificates revoked over ACME.",
+			Name: "cairn_ra_revocations_total", Help: "Certificates revoked over ACME, and those whose key was blocked.",
 		}, []string{"reason"}),
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cairn_ra_rate_limited_total", Help: "Requests refused by a rate limit.",

@@ -107,6 +107,8 @@ func checkIdentifiers(dir Directory, profile Profile, ids []acme.Identifier) ([]
 	for _, id := range ids {
 		if p := dir.Policy.check(id, profile); p != nil {
 			problems = append(problems, p)
+		} else if id.IsOnion() && !dir.onionServices() {
+			problems = append(problems, acme.NewProblem(acme.RejectedIdentifier, "this directory does not issue for onion services: it does not offer onion-csr-01").For(id))
 		} else if len(dir.offered(id)) == 0 {
 			problems = append(problems, acme.NewProblem(acme.RejectedIdentifier, "this directory offers no challenge that can prove control of it").For(id))
 		}
@@ -227,7 +229,7 @@ func (r *RA) FinalizeOrder(ctx context.Context, req FinalizeOrder) (acme.Order, 
 	if _, err := dir.profile(order.Profile); err != nil {
 		return acme.Order{}, err // draft-ietf-acme-profiles: no longer offered
 	}
-	if err := r.recheckCAA(ctx, dir, req.Account, order); err != nil {
+	if err := r.recheckCAA(ctx, dir, req.Account, order, req.OnionCAA); err != nil {
 		return acme.Order{}, err
 	}
 	issuance := ca.Request{

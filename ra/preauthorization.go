@@ -63,7 +63,7 @@ func (d Directory) checkPreAuthorization(req NewAuthorization) error {
 	case id.IsWildcard():
 		// RFC 8555 §7.4.1.
 		return acme.NewProblem(acme.Malformed, "wildcard names can't be authorized before an order; authorize them with the order")
-	case req.Subdomains && (!d.Subdomains || id.Type() != acme.IdentifierDNS || !slices.ContainsFunc(d.Challenges, provesSubdomains)):
+	case req.Subdomains && (!d.Subdomains || id.Type() != acme.IdentifierDNS || !slices.ContainsFunc(d.offered(id), provesSubdomains)):
 		return acme.NewProblem(acme.RejectedIdentifier, "this directory does not authorize the names below another; leave \"subdomainAuthAllowed\" out")
 	}
 	_, err := checkIdentifiers(d, d.widestProfile(id.Type()), []acme.Identifier{id})

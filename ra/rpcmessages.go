@@ -165,17 +165,19 @@ func decodeNewAuthorization(d *rpc.Decoder, m *rapb.NewAuthorizationRequest) New
 
 func encodeFinalizeOrder(r FinalizeOrder) *rapb.FinalizeOrderRequest {
 	return &rapb.FinalizeOrderRequest{
-		Account: rpc.EncodeAccount(r.Account),
-		Order:   rpc.EncodeID(r.Order),
-		Csr:     r.CSR,
+		Account:  rpc.EncodeAccount(r.Account),
+		Order:    rpc.EncodeID(r.Order),
+		Csr:      r.CSR,
+		OnionCaa: rpc.EncodeList(r.OnionCAA, rpc.EncodeOnionCAA),
 	}
 }
 
 func decodeFinalizeOrder(d *rpc.Decoder, m *rapb.FinalizeOrderRequest) FinalizeOrder {
 	return FinalizeOrder{
-		Account: d.Account("account", m.Account),
-		Order:   d.ID("order", m.Order),
-		CSR:     m.Csr,
+		Account:  d.Account("account", m.Account),
+		Order:    d.ID("order", m.Order),
+		CSR:      m.Csr,
+		OnionCAA: rpc.DecodeList(d, "onion_caa", m.OnionCaa, (*rpc.Decoder).OnionCAA),
 	}
 }
 

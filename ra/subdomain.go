@@ -37,7 +37,7 @@ func checkAncestors(dir Directory, ids []acme.Identifier, asked map[acme.Identif
 		switch {
 		case id.Type() != acme.IdentifierDNS || ancestor.IsWildcard() || !below(id.Base().Value(), ancestor.Value()):
 			problems = append(problems, acme.NewProblem(acme.Malformed, "\"ancestorDomain\" must be a name above the identifier").For(id))
-		case !slices.ContainsFunc(dir.Challenges, provesSubdomains):
+		case !slices.ContainsFunc(dir.offered(ancestor), provesSubdomains):
 			problems = append(problems, acme.NewProblem(acme.RejectedIdentifier, "this directory offers no challenge that proves control of the names below another").For(id))
 		default:
 			suffix, listed := publicSuffix(ancestor.Value())
@@ -53,9 +53,11 @@ func checkAncestors(dir Directory, ids []acme.Identifier, asked map[acme.Identif
 }
 
 // provesSubdomains tells whether a challenge can prove control of the names
-// below another: only those in the DNS (Baseline Requirements §3.2.2.4).
+// below another: those in the DNS (Baseline Requirements §3.2.2.4), and the
+// signature with the key that all names of an onion service end with (appendix
+// B.2).
 func provesSubdomains(t acme.ChallengeType) bool {
-	return t == acme.DNS01 || t == acme.DNSAccount01 || t == acme.DNSPersist01
+	return t == acme.OnionCSR01 || t == acme.DNS01 || t == acme.DNSAccount01 || t == acme.DNSPersist01
 }
 
 // covering finds the authorization for an identifier: its own, or the nearest

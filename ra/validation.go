@@ -168,6 +168,9 @@ func (r *RA) Run(ctx context.Context) error {
 				r.Logger.LogAttrs(ctx, slog.LevelError, "renewing certificates", slog.Any("error", err))
 			}
 		}
+		if err := r.sweepBlockedKeys(ctx); err != nil && ctx.Err() == nil {
+			r.Logger.LogAttrs(ctx, slog.LevelError, "sweeping blocked keys", slog.Any("error", err))
+		}
 		select {
 		case <-ctx.Done():
 			r.drain()

@@ -15,9 +15,11 @@ const certificateColumns = `certificates.serial, certificates.issuer, account_id
   not_before, certificates.not_after, certificates.recorded_at, tbs, der`
 
 const (
-	selectCertificate = `SELECT ` + certificateColumns + `, revoked_at, reason, revoked_by
+	selectCertificates = `SELECT ` + certificateColumns + `, revoked_at, reason, revoked_by
 FROM certificates
-LEFT JOIN revocations r ON r.issuer = certificates.issuer AND r.crl_shard = certificates.crl_shard AND r.serial = certificates.serial
+LEFT JOIN revocations r ON r.issuer = certificates.issuer AND r.crl_shard = certificates.crl_shard AND r.serial = certificates.serial`
+
+	selectCertificate = selectCertificates + `
 WHERE certificates.serial = $1`
 
 	insertCertificate = `INSERT INTO certificates (serial, issuer, account_id, order_id, profile, crl_shard, not_before, not_after, recorded_at, lease_owner, lease_until, tbs)
@@ -78,14 +80,31 @@ func certificateDest(c *acme.Certificate) []any {
 	}
 }
 
+// certificateRow is a row of selectCertificates.
+type certificateRow struct {
+	c acme.Certificate
+	r acme.Revocation
+}
+
+func (row *certificateRow) dest() []any {
+	return append(certificateDest(&row.c), (*scanTime)(&row.r.At), (*scanInt)(&row.r.Reason), (*scanText)(&row.r.By))
+}
+
+func (row *certificateRow) certificate() acme.Certificate {
+	c, r := row.c, row.r
+	if !r.At.IsZero() {
+		r.Serial, r.Issuer, r.CRLShard, r.NotAfter = c.Serial, c.Issuer, c.CRLShard, c.NotAfter
+		c.Revocation = &r
+	}
+	return c
+}
+
 // Certificate implements Reader.
 func (d *DB) Certificate(ctx context.Context, serial acme.Serial) (acme.Certificate, error) {
-	var c acme.Certificate
-	var r acme.Revocation
+	var row certificateRow
 	err := d.read(ctx, opCertificate, func(ctx context.Context, s *session) error {
-		c, r = acme.Certificate{}, acme.Revocation{}
-		dest := append(certificateDest(&c), (*scanTime)(&r.At), (*scanInt)(&r.Reason), (*scanText)(&r.By))
-		return s.one(ctx, selectCertificate, []any{serial.Bytes()}, dest...)
+		row = certificateRow{}
+		return s.one(ctx, selectCertificate, []any{serial.Bytes()}, row.dest()...)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return acme.Certificate{}, ErrNotFound
@@ -93,11 +112,7 @@ func (d *DB) Certificate(ctx context.Context, serial acme.Serial) (acme.Certific
 	if err != nil {
 		return acme.Certificate{}, fmt.Errorf("reading certificate %s: %w", serial, err)
 	}
-	if !r.At.IsZero() {
-		r.Serial, r.Issuer, r.CRLShard, r.NotAfter = c.Serial, c.Issuer, c.CRLShard, c.NotAfter
-		c.Revocation = &r
-	}
-	return c, nil
+	return row.certificate(), nil
 }
 
 // RecordIssuance implements CertificateStore.

@@ -55,6 +55,14 @@ const (
 	opCancelOrder
 	opClaimRenewals
 	opRecordRenewal
+	opCertificates
+	opBlockedKeys
+	opKeysToSweep
+	opRecordKeySweep
+	opOpenIncident
+	opIncidents
+	opIncidentCertificates
+	opCloseIncident
 	operations
 )
 
@@ -69,12 +77,15 @@ var operationNames = [operations]string{
 	"create_external_key", "external_key", "external_keys", "revoke_external_key",
 	"create_renewal_order", "renewal_order", "renewal_orders",
 	"create_authorization", "cancel_order", "claim_renewals", "record_renewal",
+	"certificates", "blocked_keys", "keys_to_sweep", "record_key_sweep",
+	"open_incident", "incidents", "incident_certificates", "close_incident",
 }
 
 // short tells whether the operation reads few rows by their keys.
 func (op operation) short() bool {
 	switch op {
-	case opOrders, opIssuers, opCRL, opReusableAuthorizations, opRevocations, opExternalKeys, opRenewalOrders:
+	case opOrders, opIssuers, opCRL, opReusableAuthorizations, opRevocations, opExternalKeys, opRenewalOrders,
+		opCertificates, opBlockedKeys, opKeysToSweep, opIncidents, opIncidentCertificates:
 		return false
 	}
 	return true

@@ -2,6 +2,7 @@ package sa
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -84,6 +85,11 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	d.queries = newQueries(d.dialect)
+	if config.Metrics != nil {
+		if err := config.Metrics.Register(newIncidentCollector(d)); err != nil {
+			return nil, errors.Join(fmt.Errorf("registering the metrics of incidents: %w", err), d.Close())
+		}
+	}
 	return d, nil
 }
 

@@ -75,20 +75,24 @@ func renewalOrderDest(o *RenewalOrder) []any {
 
 // CreateRenewalOrder implements RenewalStore.
 func (d *DB) CreateRenewalOrder(ctx context.Context, order RenewalOrder) error {
+	return d.write(ctx, opCreateRenewalOrder, func(ctx context.Context, s *session) error {
+		return createRenewalOrder(ctx, s, &order)
+	})
+}
+
+func createRenewalOrder(ctx context.Context, s *session, order *RenewalOrder) error {
 	switch {
 	case order.Serial.IsZero() && !order.IssuedBefore.After(order.IssuedFrom):
 		return errors.New("creating a renewal order: it names neither a certificate nor a span of time")
 	case order.End.Before(order.Start):
 		return errors.New("creating a renewal order: its window ends before it starts")
 	}
-	return d.write(ctx, opCreateRenewalOrder, func(ctx context.Context, s *session) error {
-		_, err := s.exec(ctx, insertRenewalOrder, order.ID[:], bytesValue(order.Serial.Bytes()), timeValue(order.IssuedFrom), timeValue(order.IssuedBefore),
-			order.Start.UnixMicro(), order.End.UnixMicro(), textValue(order.ExplanationURL), order.CreatedAt.UnixMicro(), order.By)
-		if err != nil {
-			return fmt.Errorf("inserting renewal order %s: %w", order.ID, err)
-		}
-		return nil
-	})
+	_, err := s.exec(ctx, insertRenewalOrder, order.ID[:], bytesValue(order.Serial.Bytes()), timeValue(order.IssuedFrom), timeValue(order.IssuedBefore),
+		order.Start.UnixMicro(), order.End.UnixMicro(), textValue(order.ExplanationURL), order.CreatedAt.UnixMicro(), order.By)
+	if err != nil {
+		return fmt.Errorf("inserting renewal order %s: %w", order.ID, err)
+	}
+	return nil
 }
 
 // RenewalOrder implements RenewalReader.

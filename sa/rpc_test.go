@@ -247,6 +247,21 @@ func (r recorded) RecordRenewal(_ context.Context, issuance sa.Issuance) error {
 	return r.Err()
 }
 
+func (r recorded) Certificates(_ context.Context, page sa.CertificatePage) ([]acme.Certificate, error) {
+	r.Call("Certificates", page)
+	return rpctest.Result[[]acme.Certificate](r.Recorder, 0), r.Err()
+}
+
+func (r recorded) KeysToSweep(_ context.Context, before time.Time, limit int) ([]sa.BlockedKey, error) {
+	r.Call("KeysToSweep", before, limit)
+	return rpctest.Result[[]sa.BlockedKey](r.Recorder, 0), r.Err()
+}
+
+func (r recorded) RecordKeySweep(_ context.Context, sweep sa.KeySweep) error {
+	r.Call("RecordKeySweep", sweep)
+	return r.Err()
+}
+
 func TestRPC(t *testing.T) {
 	t.Parallel()
 	recorder := &rpctest.Recorder{}
@@ -282,7 +297,7 @@ func TestRPCRefusesMissingFields(t *testing.T) {
 	client := reflect.ValueOf(sapb.NewStorageAuthorityClient(conn))
 	// These methods' requests have only fields that may be empty.
 	lenient := []string{"Issuers", "Ping", "AccountByKey", "ClaimValidations", "ClaimIssuances", "RecordCAA", "Lease",
-		"ExternalKey", "ExternalKeys", "RevokeExternalKey", "RenewalOrders", "ClaimRenewals"}
+		"ExternalKey", "ExternalKeys", "RevokeExternalKey", "RenewalOrders", "ClaimRenewals", "Certificates", "KeysToSweep"}
 	for i := range client.NumMethod() {
 		method := client.Type().Method(i)
 		if slices.Contains(lenient, method.Name) {

@@ -71,6 +71,7 @@ type Store interface {
 	ExternalKeyStore
 	RenewalStore
 	AutoRenewalStore
+	InventoryStore
 	Close() error
 }
 

@@ -36,7 +36,8 @@ type CAAChecker struct {
 // CAADecision is a decision and how it was come to.
 type CAADecision struct {
 	// Problem is nil when CAA permits issuance: of type caa when the records
-	// forbid it, of type dns when they could not be looked up.
+	// forbid it, of type dns when they could not be looked up, of another when
+	// an onion service's were not given as they must be.
 	Problem   *acme.Problem
 	MayHeal   bool // the look-up failed, and may not the next time
 	CheckedAt time.Time
@@ -70,6 +71,10 @@ func (c CAAChecker) Check(ctx context.Context, req CAARequest) CAADecision {
 	identities := c.Identities
 	if own, ok := c.DirectoryIdentities[req.Directory]; ok {
 		identities = own
+	}
+	if req.Identifier.IsOnion() {
+		d.inBand(req, identities)
+		return d
 	}
 	d.climb(ctx, c.Resolver, req, identities)
 	return d

@@ -117,9 +117,10 @@ func New(config Config) (*VA, error) {
 		addresses: addressSlots{limit: config.MaxPerAddress, held: map[netip.Addr]*addressSlot{}},
 	}
 	v.methods = map[acme.ChallengeType]method{
-		acme.HTTP01:    http01{v},
-		acme.DNS01:     dns01{v},
-		acme.TLSALPN01: tlsALPN01{v},
+		acme.HTTP01:     http01{v},
+		acme.DNS01:      dns01{v},
+		acme.TLSALPN01:  tlsALPN01{v},
+		acme.OnionCSR01: onionCSR01{},
 	}
 	if v.metrics, err = newMetrics(config.Metrics, v.inFlight); err != nil {
 		return nil, fmt.Errorf("registering the validation metrics: %w", err)

@@ -116,6 +116,7 @@ func encodeCAARequest(r CAARequest) *vapb.CheckCAARequest {
 		Wildcard:   r.Wildcard,
 		Method:     string(r.Method),
 		AccountUrl: r.AccountURL,
+		OnionCaa:   rpc.EncodeOptionalOnionCAA(r.OnionCAA),
 	}
 }
 
@@ -126,6 +127,7 @@ func decodeCAARequest(d *rpc.Decoder, m *vapb.CheckCAARequest) CAARequest {
 		Wildcard:   m.Wildcard,
 		Method:     acme.ChallengeType(m.Method),
 		AccountURL: m.AccountUrl,
+		OnionCAA:   d.OptionalOnionCAA("onion_caa", m.OnionCaa),
 	}
 }
 

@@ -29,7 +29,9 @@ type Request struct {
 	Identifier acme.Identifier // without "*."
 	Wildcard   bool
 	Type       acme.ChallengeType
-	Token      string
+	// Token is the challenge's token; for onion-csr-01, the base64url of its
+	// nonce.
+	Token string
 	// KeyThumbprint is the account key's (RFC 7638), base64url; with Token it
 	// makes the key authorization.
 	KeyThumbprint string
@@ -37,7 +39,7 @@ type Request struct {
 	// dns-account-01, dns-persist-01 and CAA accounturi (RFC 8657) use it.
 	AccountURL string
 	// Response is the payload of the client's response, for challenge types
-	// that carry a proof in it.
+	// that carry a proof in it; for onion-csr-01 the CSR, DER.
 	Response []byte
 }
 
@@ -58,6 +60,9 @@ type CAARequest struct {
 	Wildcard   bool
 	Method     acme.ChallengeType // with which control was proven
 	AccountURL string
+	// OnionCAA is, for the name of an onion service, its CAA record set
+	// (RFC 9799 §6.4), which no look-up finds; nil: it was not given.
+	OnionCAA *acme.OnionCAA
 }
 
 // CAAResult is the decision. Problem is nil when CAA permits.

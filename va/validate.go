@@ -53,6 +53,10 @@ func (v *VA) run(ctx context.Context, t *try) (CAADecision, *failure) {
 	if !ok {
 		return CAADecision{}, wrong(acme.Malformed, "challenges of type %s are not validated here; respond to another one", quote(string(t.Type)))
 	}
+	if t.Identifier.IsOnion() && t.Type != acme.OnionCSR01 {
+		// RFC 9799 §3.1: not in the DNS, and not reached without Tor.
+		return CAADecision{}, wrong(acme.Malformed, "%s can't prove control of the name of an onion service here; respond to onion-csr-01", quote(string(t.Type)))
+	}
 	if reason := m.unfit(t.Identifier, t.Wildcard); reason != "" {
 		return CAADecision{}, wrong(acme.Malformed, "%s", reason)
 	}
@@ -60,7 +64,9 @@ func (v *VA) run(ctx context.Context, t *try) (CAADecision, *failure) {
 		return CAADecision{}, unreached(acme.Connection, "too many validations are running; try again later")
 	}
 	defer v.inFlight.release()
-	if t.Identifier.Type() != acme.IdentifierDNS {
+	if t.Identifier.Type() != acme.IdentifierDNS || t.Identifier.IsOnion() {
+		// An address has no CAA records; an onion service's come with the
+		// finalize request (RFC 9799 §6.4).
 		return CAADecision{}, m.prove(ctx, t)
 	}
 

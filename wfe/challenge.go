@@ -14,6 +14,7 @@ type challengeDocument struct {
 	URL       string               `json:"url"`
 	Status    acme.ChallengeStatus `json:"status"`
 	Token     string               `json:"token,omitempty"`
+	Nonce     string               `json:"nonce,omitempty"` // RFC 9799 §3.2
 	Validated string               `json:"validated,omitempty"`
 	Error     *problemDocument     `json:"error,omitempty"`
 }
@@ -24,6 +25,7 @@ func newChallengeDocument(dir *directory, authz acme.Authorization, c acme.Chall
 		URL:       dir.challengeURL(authz.ID, c.Type),
 		Status:    c.Status,
 		Token:     c.Token,
+		Nonce:     c.Nonce,
 		Validated: timestamp(c.Validated),
 		Error:     newProblemDocument(c.Error),
 	}
@@ -70,8 +72,14 @@ func (w *WFE) respond(r *request, t acme.ChallengeType) (acme.Authorization, err
 	if err := strictjson.Unmarshal(r.jws.payload, &object); err != nil || object == nil {
 		return acme.Authorization{}, malformed("the payload of a challenge response must be a JSON object, {} for most types")
 	}
+	response := r.jws.payload
+	if t == acme.OnionCSR01 {
+		if response, err = parseOnionResponse(response); err != nil {
+			return acme.Authorization{}, err
+		}
+	}
 	return w.RA.RespondToChallenge(r.Context(), ra.RespondToChallenge{
-		Account: r.account, Authorization: id, Type: t, Response: r.jws.payload,
+		Account: r.account, Authorization: id, Type: t, Response: response,
 	})
 }
 

@@ -22,9 +22,10 @@ type directoryMeta struct {
 	Website                 string            `json:"website,omitempty"`
 	CAAIdentities           []string          `json:"caaIdentities,omitempty"`
 	ExternalAccountRequired bool              `json:"externalAccountRequired,omitempty"`
-	Profiles                map[string]string `json:"profiles,omitempty"`             // draft-ietf-acme-profiles
-	SubdomainAuthAllowed    bool              `json:"subdomainAuthAllowed,omitempty"` // RFC 9444 §4.1
-	AutoRenewal             *autoRenewalMeta  `json:"auto-renewal,omitempty"`         // RFC 8739 §3.2
+	Profiles                map[string]string `json:"profiles,omitempty"`               // draft-ietf-acme-profiles
+	SubdomainAuthAllowed    bool              `json:"subdomainAuthAllowed,omitempty"`   // RFC 9444 §4.1
+	AutoRenewal             *autoRenewalMeta  `json:"auto-renewal,omitempty"`           // RFC 8739 §3.2
+	InBandOnionCAARequired  bool              `json:"inBandOnionCAARequired,omitempty"` // RFC 9799 §6.4.1
 }
 
 type autoRenewalMeta struct {
@@ -49,6 +50,7 @@ func (d *directory) document() ([]byte, error) {
 			ExternalAccountRequired: d.ExternalAccountRequired,
 			Profiles:                d.Profiles,
 			SubdomainAuthAllowed:    d.Subdomains,
+			InBandOnionCAARequired:  d.OnionServices,
 		},
 	}
 	if d.PreAuthorization {

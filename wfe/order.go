@@ -207,7 +207,8 @@ func (w *WFE) finalize(r *request) (*response, error) {
 		return nil, noSuch("order")
 	}
 	var payload struct {
-		CSR string `json:"csr"`
+		CSR      string                      `json:"csr"`
+		OnionCAA map[string]onionCAADocument `json:"onionCAA"` // RFC 9799 §6.4
 	}
 	if err := readPayload(r, &payload); err != nil {
 		return nil, err
@@ -216,7 +217,11 @@ func (w *WFE) finalize(r *request) (*response, error) {
 	if err != nil || len(csr) == 0 {
 		return nil, acme.NewProblem(acme.BadCSR, "\"csr\" must be the base64url of a PKCS#10 request in DER, without padding")
 	}
-	order, err := w.RA.FinalizeOrder(r.Context(), ra.FinalizeOrder{Account: r.account, Order: id, CSR: csr})
+	onionCAA, err := parseOnionCAA(payload.OnionCAA)
+	if err != nil {
+		return nil, err
+	}
+	order, err := w.RA.FinalizeOrder(r.Context(), ra.FinalizeOrder{Account: r.account, Order: id, CSR: csr, OnionCAA: onionCAA})
 	if err != nil {
 		return nil, err
 	}

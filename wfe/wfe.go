@@ -89,6 +89,9 @@ type Directory struct {
 	PreAuthorization bool
 	// Subdomains is the directory's subdomainAuthAllowed (RFC 9444 §4.1).
 	Subdomains bool
+	// OnionServices says that the directory issues for onion services, and so
+	// needs their CAA records with finalize requests (RFC 9799 §6.4.1).
+	OnionServices bool
 	// AutoRenewal is what the directory says of RFC 8739; nil: nothing.
 	AutoRenewal *ra.AutoRenewalPolicy
 }

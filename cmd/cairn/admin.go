@@ -26,8 +26,8 @@ import (
 func adminCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "admin",
-		Short: "Operate a CA: external account keys, renewal orders",
-		Long: `Operate a CA: external account keys, renewal orders.
+		Short: "Operate a CA: external account keys, renewal, revocation",
+		Long: `Operate a CA: external account keys, renewal, revocation.
 
 The commands below work on the store that the configuration names, beside a
 running cairn serve or without one. Run them as the user that it runs as. Each
@@ -35,7 +35,7 @@ change is written to the audit log.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(adminEABCommand(), adminRenewCommand())
+	cmd.AddCommand(adminEABCommand(), adminRenewCommand(), adminRevokeCommand(), adminBlockKeyCommand(), adminIncidentCommand())
 	return cmd
 }
 
@@ -45,9 +45,10 @@ type admin struct {
 	json bool
 
 	cfg   *config.Config
-	store sa.Store
+	store *sa.DB
 	audit *slog.Logger
 	out   io.Writer
+	tell  io.Writer // of what goes on meanwhile
 	now   func() time.Time
 	rand  io.Reader
 }
@@ -64,7 +65,7 @@ func (a *admin) run(cmd *cobra.Command, do func(context.Context) error) (err err
 	if a.cfg, err = a.load(); err != nil {
 		return err
 	}
-	a.out, a.now, a.rand = cmd.OutOrStdout(), time.Now, rand.Reader
+	a.out, a.tell, a.now, a.rand = cmd.OutOrStdout(), cmd.ErrOrStderr(), time.Now, rand.Reader
 	store, err := openStoreOf(cmd.Context(), a.cfg, cmd.ErrOrStderr())
 	if err != nil {
 		return err

@@ -67,6 +67,7 @@ func (s *services) wfeDirectories() ([]wfe.Directory, error) {
 			ExternalAccountRequired: d.EAB.Required,
 			PreAuthorization:        d.PreAuthorization,
 			Subdomains:              d.Subdomains,
+			OnionServices:           slices.Contains(d.Challenges, string(acme.OnionCSR01)),
 			AutoRenewal:             autoRenewal(d.AutoRenewal),
 		})
 	}

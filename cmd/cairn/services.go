@@ -88,11 +88,14 @@ func (s *services) newRA(store sa.Store, validation va.Authority, signing ca.Aut
 		AnswerWait:  s.cfg.AnswerWait,
 		TryTimeout:  s.cfg.VA.Timeout + s.hooks.tryTime + tryMargin,
 		Limits:      limits,
-		Now:         s.now,
-		Random:      s.random,
-		Logger:      s.log("ra"),
-		Audit:       s.auditBy("ra"),
-		Metrics:     s.metrics,
+
+		RevokeUnasked: s.cfg.CA.RevokeUnasked,
+
+		Now:     s.now,
+		Random:  s.random,
+		Logger:  s.log("ra"),
+		Audit:   s.auditBy("ra"),
+		Metrics: s.metrics,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up registration: %w", err)

@@ -28,7 +28,8 @@ type Attempt struct {
 	Type      ChallengeType
 	StartedAt time.Time
 	// Response is the payload that the client sent, for challenge types whose
-	// response carries a proof; nil for the others.
+	// response carries a proof, or of it the proof alone: for onion-csr-01 the
+	// CSR, DER; nil for the others.
 	Response []byte
 	// KeyThumbprint is the account key's at the time of the response: the key
 	// authorization must not change when the key does (RFC 8555 §7.5.1).
@@ -45,6 +46,7 @@ type Challenge struct {
 	Type      ChallengeType
 	Status    ChallengeStatus
 	Token     string
+	Nonce     string // onion-csr-01 has it in place of a token (RFC 9799 §3.2)
 	Validated time.Time
 	Error     *Problem
 	// RetryAfter is when the server tries again; zero: no retry is planned.
@@ -67,6 +69,9 @@ func (a Authorization) Challenge(t ChallengeType) (Challenge, bool) {
 		return Challenge{}, false
 	}
 	c := Challenge{Type: t, Status: ChallengePending, Token: a.Seed.Token(t)}
+	if t == OnionCSR01 {
+		c.Token, c.Nonce = "", a.Seed.Nonce(t)
+	}
 	if a.Attempt == nil || a.Attempt.Type != t {
 		return c, true
 	}

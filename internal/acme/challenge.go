@@ -38,9 +38,19 @@ func NewTokenSeed(random io.Reader) (TokenSeed, error) {
 // Token is the token of the challenge of the given type: 256 bits in
 // base64url (RFC 8555 §8.1 asks at least 128).
 func (s TokenSeed) Token(t ChallengeType) string {
+	return base64.RawURLEncoding.EncodeToString(s.octets(t))
+}
+
+// Nonce is the same octets as the token's in base64 with padding, the form in
+// which onion-csr-01 has them (RFC 9799 §3.2).
+func (s TokenSeed) Nonce(t ChallengeType) string {
+	return base64.StdEncoding.EncodeToString(s.octets(t))
+}
+
+func (s TokenSeed) octets(t ChallengeType) []byte {
 	mac := hmac.New(sha256.New, s[:])
 	mac.Write([]byte(t))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	return mac.Sum(nil)
 }
 
 // KeyAuthorization is the string that a challenge is answered with

@@ -136,6 +136,10 @@ func parseDNS(value string) (Identifier, error) {
 	// resolvers (WHATWG URL), and no top-level domain is one.
 	if last := labels[len(labels)-1]; strings.Trim(last, "0123456789") == "" {
 		return bad("its last label must not be a number")
+	} else if last == onionTLD {
+		if p := badOnion(labels); p != nil {
+			return Identifier{}, p
+		}
 	}
 	return Identifier{IdentifierDNS, name}, nil
 }

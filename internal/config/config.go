@@ -93,6 +93,9 @@ type CA struct {
 	CRLLifetime time.Duration `yaml:"crl_lifetime"`
 	// CRLDelay is the longest time from a revocation to the CRL that has it.
 	CRLDelay time.Duration `yaml:"crl_delay"`
+	// RevokeUnasked is how many certificates are revoked for one blocked key
+	// without an operator's word.
+	RevokeUnasked int `yaml:"revoke_unasked"`
 	// OCSPLifetime is from an OCSP response's thisUpdate to its nextUpdate.
 	OCSPLifetime time.Duration `yaml:"ocsp_lifetime"`
 	// OCSPSigners is the folder that the role ocsp takes the delegated OCSP

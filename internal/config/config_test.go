@@ -136,7 +136,7 @@ func TestParseErrors(t *testing.T) {
 		{"two passwords", "store:\n  url: postgres://u:secret@h/d\n  password_file: /p\n", []string{`f.yaml:3: store.password_file: store.url has a password as well; take it out of the URL`}},
 		{"a password of nobody", "store:\n  url: postgres://h/d\n  password_file: /p\n", []string{`f.yaml:3: store.password_file: store.url must name the user that the password is for, as in postgres://USER@HOST:PORT/DATABASE`}},
 		{"a resolver by name", "va:\n  resolvers:\n  - 127.0.0.1\n  - dns.example\n", []string{`f.yaml:4: va.resolvers[1]: expects the IP address of a resolver, with or without its port, such as 127.0.0.1:8053; found "dns.example"`}},
-		{"an unknown challenge", "challenges: [http-01, http-02]\n", []string{`f.yaml:1: challenges[1]: expects one of http-01, dns-01, tls-alpn-01; found "http-02"`}},
+		{"an unknown challenge", "challenges: [http-01, http-02]\n", []string{`f.yaml:1: challenges[1]: expects one of http-01, dns-01, tls-alpn-01, onion-csr-01; found "http-02"`}},
 		{"a profile", `
 ca:
   profiles:
@@ -187,9 +187,9 @@ directories:
   b: {auto_renewal: {max_duration: 5d}}
   c: {challenges: []}
 `, []string{
-			`f.yaml:3: challenges[0]: expects one of http-01, dns-01, tls-alpn-01; found "x"`,
+			`f.yaml:3: challenges[0]: expects one of http-01, dns-01, tls-alpn-01, onion-csr-01; found "x"`,
 			`f.yaml:6: directories.b.auto_renewal.max_duration: 5d is shorter than one certificate's min_lifetime, 10d`,
-			`f.yaml:7: directories.c.challenges: name at least one of http-01, dns-01, tls-alpn-01`,
+			`f.yaml:7: directories.c.challenges: name at least one of http-01, dns-01, tls-alpn-01, onion-csr-01`,
 		}},
 		{"a policy", `
 policy:
@@ -212,6 +212,8 @@ policy:
 		{"not YAML", "data: [\n", []string{`f.yaml:1: this is not valid YAML: did not find expected node content`}},
 		{"a merge key", "va: &v {timeout: 1s}\nca:\n  <<: *v\n", []string{`f.yaml:3: ca: merge keys (<<) are not supported; write the keys out`}},
 		{"two documents", "data: a\n---\ndata: b\n", []string{`f.yaml:2: a second YAML document begins here; the configuration is one document`}},
+		{"a nonce that lives too long", "challenges: [onion-csr-01]\norders:\n  lifetime: 31d\n", []string{`f.yaml:3: orders.lifetime: is at most 30 days where onion-csr-01 is offered, since its nonces are (RFC 9799 §3.2); found 31d`}},
+		{"an onion name that is none", "policy:\n  allow: [onion, example.onion]\n", []string{`f.yaml:2: policy.allow[1]: expects a domain name, such as example.com; found "example.onion"`}},
 		{"a list", "- a\n", []string{`f.yaml:1: the configuration has keys below it; found a list`}},
 	}
 	for _, test := range tests {

@@ -72,6 +72,9 @@ func (v validator) ca(c *CA) {
 	v.span("ca.crl_lifetime", c.CRLLifetime, time.Minute, 10*day)
 	v.span("ca.crl_delay", c.CRLDelay, 100*time.Millisecond, 24*time.Hour)
 	v.span("ca.ocsp_lifetime", c.OCSPLifetime, 8*time.Hour, 10*day)
+	if c.RevokeUnasked < 0 {
+		v.fail("ca.revoke_unasked", "expects 0 or a number of certificates; found %d", c.RevokeUnasked)
+	}
 	v.unique("ca.alternate_chains", c.AlternateChains)
 	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 		v.profile(name, c.Profiles[name])

@@ -15,7 +15,7 @@ import (
 
 func (v validator) directory(path string, d *Directory) {
 	v.unique(join(path, "profiles"), d.Profiles)
-	v.some(join(path, "challenges"), d.Challenges, "http-01", "dns-01", "tls-alpn-01")
+	v.some(join(path, "challenges"), d.Challenges, "http-01", "dns-01", "tls-alpn-01", "onion-csr-01")
 	v.unique(join(path, "caa_identities"), d.CAAIdentities)
 	for i, name := range d.CAAIdentities {
 		if _, err := netip.ParseAddr(name); err == nil || !validHost(name) {
@@ -26,6 +26,9 @@ func (v validator) directory(path string, d *Directory) {
 	v.link(join(path, "website"), d.Website)
 	v.span(join(path, "authorizations.lifetime"), d.Authorizations.Lifetime, time.Second, 398*day)
 	v.span(join(path, "orders.lifetime"), d.Orders.Lifetime, time.Second, 398*day)
+	if slices.Contains(d.Challenges, "onion-csr-01") && d.Orders.Lifetime > 30*day {
+		v.fail(join(path, "orders.lifetime"), "is at most 30 days where onion-csr-01 is offered, since its nonces are (RFC 9799 §3.2); found %s", FormatDuration(d.Orders.Lifetime))
+	}
 	if d.Validation.Retries < 0 || d.Validation.Retries > 20 {
 		v.fail(join(path, "validation.retries"), "expects a number from 0 to 20; found %d", d.Validation.Retries)
 	}
@@ -102,6 +105,7 @@ func (v validator) suffixes(key string, names []string) {
 		case name == "":
 		case base != name:
 			v.fail(index(key, i), "write it as %q: it covers the name itself and every name below it", base)
+		case name == "onion": // no name by itself, but a suffix (RFC 7686)
 		default:
 			v.dnsName(index(key, i), name)
 		}

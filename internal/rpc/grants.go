@@ -47,7 +47,8 @@ func needs(service, client Role) ([]string, bool) {
 			return []string{"Certificate", "Issuer", "Issuers", "CRL", "Ping"}, true
 		case RoleRA:
 			return slices.Concat(storeReader, storeAccounts, storeOrders,
-				[]string{"Revoke", "BlockKey", "KeyBlocked", "Lease", "ExternalKey", "CancelOrder", "ClaimRenewals"}), true
+				[]string{"Revoke", "BlockKey", "KeyBlocked", "Lease", "ExternalKey", "CancelOrder", "ClaimRenewals",
+					"Certificates", "KeysToSweep", "RecordKeySweep"}), true
 		case RoleCA:
 			return slices.Concat(storeReader, storeCertificates, []string{"RecordRenewal"}), true
 		}

@@ -31,7 +31,7 @@ type Open func(t *testing.T, now func() time.Time) sa.Store
 func Run(t *testing.T, open Open) {
 	for _, group := range []map[string]func(*suite){
 		accountTests, externalKeyTests, orderTests, renewalTests, autoRenewalTests,
-		authorizationTests, subdomainTests, validationTests, issuanceTests, revocationTests, serviceTests, raceTests, extensionRaceTests, lifeTests, machineTests,
+		authorizationTests, subdomainTests, validationTests, issuanceTests, revocationTests, inventoryTests, serviceTests, raceTests, extensionRaceTests, lifeTests, machineTests,
 	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {

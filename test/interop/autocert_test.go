@@ -2,36 +2,54 @@ package interop
 
 import (
 	"context"
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/crypto/acme"
 	"golang.org/x/crypto/acme/autocert"
 
 	"github.com/cairn-ca/cairn/test/harness"
+	"github.com/cairn-ca/cairn/test/harness/rawacme"
 )
 
 // golang.org/x/crypto/acme/autocert: a TLS server that gets its certificate at
-// the first connection, over tls-alpn-01 or http-01.
+// the first connection, over tls-alpn-01 or http-01, and renews it by itself.
+// It can't revoke: its account key does.
 func TestAutocert(t *testing.T) {
 	t.Parallel()
-	s := harness.Shared(t)
-	for _, kind := range []string{"tls-alpn-01", "http-01"} {
-		t.Run(kind, func(t *testing.T) {
+	s := dueAtOnce(t)
+	for _, test := range []struct {
+		kind, account string
+		key           crypto.Signer
+	}{
+		{"tls-alpn-01", "ECDSA", rawacme.NewKey(t)},
+		{"tls-alpn-01", "RSA", rawacme.NewRSAKey(t, 2048)},
+		{"http-01", "ECDSA", rawacme.NewKey(t)},
+		{"http-01", "RSA", rawacme.NewRSAKey(t, 2048)},
+	} {
+		t.Run(test.kind+"/"+test.account, func(t *testing.T) {
 			t.Parallel()
 			name := harness.NewName("autocert")
 			address := s.ClientAddress(name)
+			client := s.HTTP(t)
+			two := &certificates{RoundTripper: client.Transport}
+			two.left.Store(2)
+			client.Transport = two
 			manager := &autocert.Manager{
 				Prompt: autocert.AcceptTOS, HostPolicy: only(name), Cache: autocert.DirCache(t.TempDir()),
-				Client: &acme.Client{DirectoryURL: s.DirectoryURL, HTTPClient: s.HTTP(t), RetryBackoff: quickly},
+				Client: &acme.Client{Key: test.key, DirectoryURL: s.DirectoryURL, HTTPClient: client, RetryBackoff: quickly},
 			}
 			config := manager.TLSConfig()
-			if kind == "http-01" {
+			if test.kind == "http-01" {
 				serve(t, at(address, s.Names.HTTPPort()), manager.HTTPHandler(nil))
 				config.NextProtos = []string{"http/1.1"} // no acme-tls/1
 			}
@@ -45,9 +63,34 @@ func TestAutocert(t *testing.T) {
 			server.StartTLS()
 			t.Cleanup(server.Close)
 
-			good(t, s, served(t, s, at(address, s.Names.TLSPort()), name), name)
+			got := served(t, s, at(address, s.Names.TLSPort()), name)
+			good(t, s, got, name)
+			again := awaitRenewed(t, s, at(address, s.Names.TLSPort()), name, got)
+			if again == nil {
+				t.Fatal("autocert does not renew")
+			}
+			renewed(t, s, got, again)
+			revokeAs(t, s, test.key, again)
 		})
 	}
+}
+
+// certificates lets a client have so many certificates and order no more:
+// with certificates that are due at once, autocert renews without end.
+type certificates struct {
+	http.RoundTripper
+	left atomic.Int32
+}
+
+func (c *certificates) RoundTrip(req *http.Request) (*http.Response, error) {
+	if c.left.Load() <= 0 && strings.HasSuffix(req.URL.Path, "/new-order") {
+		return nil, errors.New("no more certificates are allowed in this test")
+	}
+	resp, err := c.RoundTripper.RoundTrip(req)
+	if err == nil && resp.StatusCode == http.StatusOK && strings.Contains(req.URL.Path, "/cert/") {
+		c.left.Add(-1)
+	}
+	return resp, err
 }
 
 // only allows one name. autocert.HostWhitelist would compare it with the

@@ -9,17 +9,20 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/cairn-ca/cairn/test/harness"
 )
 
-// Caddy (Debian): a web server that gets its certificate by itself, over
-// http-01 or tls-alpn-01.
+// Caddy: a web server that gets and renews its certificate by itself, over
+// http-01 or tls-alpn-01. It has no command to revoke: its account key does.
+// CAIRN_TEST_CADDY names another one than Debian's.
 func TestCaddy(t *testing.T) {
 	t.Parallel()
-	s := harness.Shared(t)
-	path := tool(t, "caddy")
+	s := dueAtOnce(t)
+	path := os.Getenv("CAIRN_TEST_CADDY")
+	if path == "" {
+		path = tool(t, "caddy")
+	}
 	for _, test := range []struct{ kind, off string }{{"http-01", "disable_tlsalpn_challenge"}, {"tls-alpn-01", "disable_http_challenge"}} {
 		t.Run(test.kind, func(t *testing.T) {
 			t.Parallel()
@@ -33,6 +36,7 @@ func TestCaddy(t *testing.T) {
 	email admin@example.org
 	storage file_system %s
 	ocsp_stapling off
+	renew_interval 1s
 }
 %s {
 	bind %s
@@ -53,29 +57,20 @@ func TestCaddy(t *testing.T) {
 			stop := start(t, log, command{name: path, args: []string{"run", "--config", file, "--adapter", "caddyfile"},
 				env: []string{"HOME=" + dir, "XDG_DATA_HOME=" + dir, "XDG_CONFIG_HOME=" + dir}})
 			defer stop()
-			got := awaitServed(t, s, at(address, s.Names.TLSPort()), name)
+			server := at(address, s.Names.TLSPort())
+			got := awaitShown(t, s, server, name, func([]*x509.Certificate) bool { return true })
 			if got == nil {
 				t.Fatalf("caddy serves no certificate:\n%s", log.read())
 			}
 			good(t, s, got, name)
+			again := awaitRenewed(t, s, server, name, got)
+			if again == nil {
+				t.Fatalf("caddy does not renew:\n%s", log.read())
+			}
+			renewed(t, s, got, again)
+			revokeAs(t, s, keptKey(t, dir, "storage", "acme", "*", "users", "*", "*.key"), again)
 		})
 	}
-}
-
-// awaitServed waits until a server shows a chain of ours for a name; nil when
-// it does not.
-func awaitServed(t testing.TB, s *harness.Server, address, name string) []*x509.Certificate {
-	t.Helper()
-	deadline := time.Now().Add(clientTime / 4)
-	ticker := time.NewTicker(200 * time.Millisecond)
-	defer ticker.Stop()
-	for time.Now().Before(deadline) {
-		if got, err := dial(t, s, address, name); err == nil {
-			return got
-		}
-		<-ticker.C
-	}
-	return nil
 }
 
 type logFile struct{ path string }

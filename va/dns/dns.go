@@ -149,6 +149,8 @@ func (r *Resolver) Lookup(ctx context.Context, questions ...Question) []Answer {
 		queries[i] = &query{asked: question, current: question}
 		if answer, ok := localhost(question); ok {
 			queries[i].answer, queries[i].done = answer, true
+		} else if answer, ok := onion(question); ok {
+			queries[i].answer, queries[i].done = answer, true
 		} else {
 			open = append(open, queries[i])
 		}

@@ -222,6 +222,10 @@ func unfollowed(queries []*query) []*query {
 	for _, q := range queries {
 		if q.dangles != "" {
 			q.current.Name, q.dangles = q.dangles, ""
+			if answer, ok := onion(q.current); ok {
+				q.answer, q.done = answer, true
+				continue
+			}
 			q.done, q.tcp, q.refused = false, false, 0
 			open = append(open, q)
 		}

@@ -201,6 +201,13 @@ func TestAliases(t *testing.T) {
 	if err := s.SetCAA("target.test", `0 issue ";"`); err != nil {
 		t.Fatal(err)
 	}
+	// RFC 7686 §2: a target below .onion is not asked for. This one has an answer.
+	s.SetFailure("tor.test", mdns.TypeCAA, bare("a.onion."))
+	s.SetFailure("a.onion", mdns.TypeCAA, responder.Failure{Answer: func(m *mdns.Msg, _ bool) *mdns.Msg {
+		m.Rcode, m.Ns = mdns.RcodeSuccess, nil
+		m.Answer = []mdns.RR{cname(m.Question[0].Name, "target.test.")}
+		return m
+	}})
 	s.SetFailure("loop.test", mdns.TypeCAA, bare("loop.test."))
 	s.SetFailure("long.test", mdns.TypeCAA, responder.Failure{Answer: func(m *mdns.Msg, _ bool) *mdns.Msg {
 		owner := m.Question[0].Name
@@ -211,7 +218,7 @@ func TestAliases(t *testing.T) {
 		}
 		return m
 	}})
-	for name, want := range map[string]dns.Outcome{"bare.test": dns.Found, "loop.test": dns.Malformed, "long.test": dns.Malformed} {
+	for name, want := range map[string]dns.Outcome{"bare.test": dns.Found, "tor.test": dns.NXDomain, "loop.test": dns.Malformed, "long.test": dns.Malformed} {
 		answer := r.Lookup(t.Context(), dns.Question{Name: name, Type: mdns.TypeCAA})[0]
 		if answer.Outcome != want {
 			t.Errorf("%s: %s, want %s", name, answer, want)

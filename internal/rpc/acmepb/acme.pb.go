@@ -871,6 +871,75 @@ func (x *CAAEvidence) GetRecords() []string {
 	return nil
 }
 
+// OnionCAA is the CAA record set of an onion service (RFC 9799 §6.4).
+type OnionCAA struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Service       *Identifier            `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Caa           *string                `protobuf:"bytes,2,opt,name=caa,proto3,oneof" json:"caa,omitempty"` // missing: the service has no records
+	Expiry        *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expiry,proto3" json:"expiry,omitempty"`
+	Signature     []byte                 `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OnionCAA) Reset() {
+	*x = OnionCAA{}
+	mi := &file_internal_rpc_acme_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OnionCAA) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OnionCAA) ProtoMessage() {}
+
+func (x *OnionCAA) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_acme_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OnionCAA.ProtoReflect.Descriptor instead.
+func (*OnionCAA) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *OnionCAA) GetService() *Identifier {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *OnionCAA) GetCaa() string {
+	if x != nil && x.Caa != nil {
+		return *x.Caa
+	}
+	return ""
+}
+
+func (x *OnionCAA) GetExpiry() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expiry
+	}
+	return nil
+}
+
+func (x *OnionCAA) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 type PerspectiveResult struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -882,7 +951,7 @@ type PerspectiveResult struct {
 
 func (x *PerspectiveResult) Reset() {
 	*x = PerspectiveResult{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[9]
+	mi := &file_internal_rpc_acme_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +963,7 @@ func (x *PerspectiveResult) String() string {
 func (*PerspectiveResult) ProtoMessage() {}
 
 func (x *PerspectiveResult) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[9]
+	mi := &file_internal_rpc_acme_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,7 +976,7 @@ func (x *PerspectiveResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PerspectiveResult.ProtoReflect.Descriptor instead.
 func (*PerspectiveResult) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{9}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PerspectiveResult) GetName() string {
@@ -942,7 +1011,7 @@ type Issuer struct {
 
 func (x *Issuer) Reset() {
 	*x = Issuer{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[10]
+	mi := &file_internal_rpc_acme_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +1023,7 @@ func (x *Issuer) String() string {
 func (*Issuer) ProtoMessage() {}
 
 func (x *Issuer) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[10]
+	mi := &file_internal_rpc_acme_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +1036,7 @@ func (x *Issuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Issuer.ProtoReflect.Descriptor instead.
 func (*Issuer) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{10}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Issuer) GetId() []byte {
@@ -1001,7 +1070,7 @@ type Chain struct {
 
 func (x *Chain) Reset() {
 	*x = Chain{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[11]
+	mi := &file_internal_rpc_acme_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1013,7 +1082,7 @@ func (x *Chain) String() string {
 func (*Chain) ProtoMessage() {}
 
 func (x *Chain) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[11]
+	mi := &file_internal_rpc_acme_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1026,7 +1095,7 @@ func (x *Chain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chain.ProtoReflect.Descriptor instead.
 func (*Chain) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{11}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Chain) GetCertificates() [][]byte {
@@ -1056,7 +1125,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[12]
+	mi := &file_internal_rpc_acme_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1137,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[12]
+	mi := &file_internal_rpc_acme_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1150,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{12}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Certificate) GetSerial() []byte {
@@ -1183,7 +1252,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[13]
+	mi := &file_internal_rpc_acme_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1195,7 +1264,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[13]
+	mi := &file_internal_rpc_acme_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1208,7 +1277,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{13}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Revocation) GetSerial() []byte {
@@ -1277,7 +1346,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[14]
+	mi := &file_internal_rpc_acme_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1289,7 +1358,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[14]
+	mi := &file_internal_rpc_acme_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1302,7 +1371,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{14}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Problem) GetType() string {
@@ -1388,7 +1457,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[15]
+	mi := &file_internal_rpc_acme_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1469,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[15]
+	mi := &file_internal_rpc_acme_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1482,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{15}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Error) GetProblem() *Problem {
@@ -1474,7 +1543,7 @@ type KeyInUse struct {
 
 func (x *KeyInUse) Reset() {
 	*x = KeyInUse{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[16]
+	mi := &file_internal_rpc_acme_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1555,7 @@ func (x *KeyInUse) String() string {
 func (*KeyInUse) ProtoMessage() {}
 
 func (x *KeyInUse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[16]
+	mi := &file_internal_rpc_acme_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1568,7 @@ func (x *KeyInUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyInUse.ProtoReflect.Descriptor instead.
 func (*KeyInUse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{16}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *KeyInUse) GetAccount() []byte {
@@ -1518,7 +1587,7 @@ type Replaced struct {
 
 func (x *Replaced) Reset() {
 	*x = Replaced{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[17]
+	mi := &file_internal_rpc_acme_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1599,7 @@ func (x *Replaced) String() string {
 func (*Replaced) ProtoMessage() {}
 
 func (x *Replaced) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[17]
+	mi := &file_internal_rpc_acme_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1612,7 @@ func (x *Replaced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replaced.ProtoReflect.Descriptor instead.
 func (*Replaced) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{17}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Replaced) GetOrder() []byte {
@@ -1649,7 +1718,13 @@ const file_internal_rpc_acme_proto_rawDesc = "" +
 	"\n" +
 	"checked_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12\x19\n" +
 	"\bfound_at\x18\x02 \x01(\tR\afoundAt\x12\x18\n" +
-	"\arecords\x18\x03 \x03(\tR\arecords\"q\n" +
+	"\arecords\x18\x03 \x03(\tR\arecords\"\xb0\x01\n" +
+	"\bOnionCAA\x123\n" +
+	"\aservice\x18\x01 \x01(\v2\x19.cairn.acme.v1.IdentifierR\aservice\x12\x15\n" +
+	"\x03caa\x18\x02 \x01(\tH\x00R\x03caa\x88\x01\x01\x122\n" +
+	"\x06expiry\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06expiry\x12\x1c\n" +
+	"\tsignature\x18\x04 \x01(\fR\tsignatureB\x06\n" +
+	"\x04_caa\"q\n" +
 	"\x11PerspectiveResult\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x120\n" +
@@ -1732,7 +1807,7 @@ func file_internal_rpc_acme_proto_rawDescGZIP() []byte {
 	return file_internal_rpc_acme_proto_rawDescData
 }
 
-var file_internal_rpc_acme_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_internal_rpc_acme_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_internal_rpc_acme_proto_goTypes = []any{
 	(*Identifier)(nil),            // 0: cairn.acme.v1.Identifier
 	(*Account)(nil),               // 1: cairn.acme.v1.Account
@@ -1743,65 +1818,68 @@ var file_internal_rpc_acme_proto_goTypes = []any{
 	(*Attempt)(nil),               // 6: cairn.acme.v1.Attempt
 	(*Evidence)(nil),              // 7: cairn.acme.v1.Evidence
 	(*CAAEvidence)(nil),           // 8: cairn.acme.v1.CAAEvidence
-	(*PerspectiveResult)(nil),     // 9: cairn.acme.v1.PerspectiveResult
-	(*Issuer)(nil),                // 10: cairn.acme.v1.Issuer
-	(*Chain)(nil),                 // 11: cairn.acme.v1.Chain
-	(*Certificate)(nil),           // 12: cairn.acme.v1.Certificate
-	(*Revocation)(nil),            // 13: cairn.acme.v1.Revocation
-	(*Problem)(nil),               // 14: cairn.acme.v1.Problem
-	(*Error)(nil),                 // 15: cairn.acme.v1.Error
-	(*KeyInUse)(nil),              // 16: cairn.acme.v1.KeyInUse
-	(*Replaced)(nil),              // 17: cairn.acme.v1.Replaced
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
+	(*OnionCAA)(nil),              // 9: cairn.acme.v1.OnionCAA
+	(*PerspectiveResult)(nil),     // 10: cairn.acme.v1.PerspectiveResult
+	(*Issuer)(nil),                // 11: cairn.acme.v1.Issuer
+	(*Chain)(nil),                 // 12: cairn.acme.v1.Chain
+	(*Certificate)(nil),           // 13: cairn.acme.v1.Certificate
+	(*Revocation)(nil),            // 14: cairn.acme.v1.Revocation
+	(*Problem)(nil),               // 15: cairn.acme.v1.Problem
+	(*Error)(nil),                 // 16: cairn.acme.v1.Error
+	(*KeyInUse)(nil),              // 17: cairn.acme.v1.KeyInUse
+	(*Replaced)(nil),              // 18: cairn.acme.v1.Replaced
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
 }
 var file_internal_rpc_acme_proto_depIdxs = []int32{
-	18, // 0: cairn.acme.v1.Account.created_at:type_name -> google.protobuf.Timestamp
-	14, // 1: cairn.acme.v1.Order.error:type_name -> cairn.acme.v1.Problem
+	19, // 0: cairn.acme.v1.Account.created_at:type_name -> google.protobuf.Timestamp
+	15, // 1: cairn.acme.v1.Order.error:type_name -> cairn.acme.v1.Problem
 	0,  // 2: cairn.acme.v1.Order.identifiers:type_name -> cairn.acme.v1.Identifier
-	18, // 3: cairn.acme.v1.Order.not_before:type_name -> google.protobuf.Timestamp
-	18, // 4: cairn.acme.v1.Order.not_after:type_name -> google.protobuf.Timestamp
-	18, // 5: cairn.acme.v1.Order.expires:type_name -> google.protobuf.Timestamp
-	18, // 6: cairn.acme.v1.Order.created_at:type_name -> google.protobuf.Timestamp
+	19, // 3: cairn.acme.v1.Order.not_before:type_name -> google.protobuf.Timestamp
+	19, // 4: cairn.acme.v1.Order.not_after:type_name -> google.protobuf.Timestamp
+	19, // 5: cairn.acme.v1.Order.expires:type_name -> google.protobuf.Timestamp
+	19, // 6: cairn.acme.v1.Order.created_at:type_name -> google.protobuf.Timestamp
 	4,  // 7: cairn.acme.v1.Order.auto_renewal:type_name -> cairn.acme.v1.AutoRenewal
-	18, // 8: cairn.acme.v1.AutoRenewal.start:type_name -> google.protobuf.Timestamp
-	18, // 9: cairn.acme.v1.AutoRenewal.end:type_name -> google.protobuf.Timestamp
-	19, // 10: cairn.acme.v1.AutoRenewal.lifetime:type_name -> google.protobuf.Duration
-	19, // 11: cairn.acme.v1.AutoRenewal.adjust:type_name -> google.protobuf.Duration
-	18, // 12: cairn.acme.v1.AutoRenewal.next:type_name -> google.protobuf.Timestamp
-	18, // 13: cairn.acme.v1.AutoRenewal.canceled_at:type_name -> google.protobuf.Timestamp
+	19, // 8: cairn.acme.v1.AutoRenewal.start:type_name -> google.protobuf.Timestamp
+	19, // 9: cairn.acme.v1.AutoRenewal.end:type_name -> google.protobuf.Timestamp
+	20, // 10: cairn.acme.v1.AutoRenewal.lifetime:type_name -> google.protobuf.Duration
+	20, // 11: cairn.acme.v1.AutoRenewal.adjust:type_name -> google.protobuf.Duration
+	19, // 12: cairn.acme.v1.AutoRenewal.next:type_name -> google.protobuf.Timestamp
+	19, // 13: cairn.acme.v1.AutoRenewal.canceled_at:type_name -> google.protobuf.Timestamp
 	0,  // 14: cairn.acme.v1.Authorization.identifier:type_name -> cairn.acme.v1.Identifier
-	18, // 15: cairn.acme.v1.Authorization.expires:type_name -> google.protobuf.Timestamp
-	18, // 16: cairn.acme.v1.Authorization.created_at:type_name -> google.protobuf.Timestamp
+	19, // 15: cairn.acme.v1.Authorization.expires:type_name -> google.protobuf.Timestamp
+	19, // 16: cairn.acme.v1.Authorization.created_at:type_name -> google.protobuf.Timestamp
 	6,  // 17: cairn.acme.v1.Authorization.attempt:type_name -> cairn.acme.v1.Attempt
-	18, // 18: cairn.acme.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	18, // 19: cairn.acme.v1.Attempt.next_try:type_name -> google.protobuf.Timestamp
-	18, // 20: cairn.acme.v1.Attempt.validated:type_name -> google.protobuf.Timestamp
-	14, // 21: cairn.acme.v1.Attempt.error:type_name -> cairn.acme.v1.Problem
+	19, // 18: cairn.acme.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	19, // 19: cairn.acme.v1.Attempt.next_try:type_name -> google.protobuf.Timestamp
+	19, // 20: cairn.acme.v1.Attempt.validated:type_name -> google.protobuf.Timestamp
+	15, // 21: cairn.acme.v1.Attempt.error:type_name -> cairn.acme.v1.Problem
 	7,  // 22: cairn.acme.v1.Attempt.evidence:type_name -> cairn.acme.v1.Evidence
-	18, // 23: cairn.acme.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	19, // 23: cairn.acme.v1.Evidence.at:type_name -> google.protobuf.Timestamp
 	8,  // 24: cairn.acme.v1.Evidence.caa:type_name -> cairn.acme.v1.CAAEvidence
-	9,  // 25: cairn.acme.v1.Evidence.perspectives:type_name -> cairn.acme.v1.PerspectiveResult
-	18, // 26: cairn.acme.v1.CAAEvidence.checked_at:type_name -> google.protobuf.Timestamp
-	14, // 27: cairn.acme.v1.PerspectiveResult.problem:type_name -> cairn.acme.v1.Problem
-	11, // 28: cairn.acme.v1.Issuer.chains:type_name -> cairn.acme.v1.Chain
-	18, // 29: cairn.acme.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	18, // 30: cairn.acme.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	18, // 31: cairn.acme.v1.Certificate.recorded_at:type_name -> google.protobuf.Timestamp
-	13, // 32: cairn.acme.v1.Certificate.revocation:type_name -> cairn.acme.v1.Revocation
-	18, // 33: cairn.acme.v1.Revocation.at:type_name -> google.protobuf.Timestamp
-	18, // 34: cairn.acme.v1.Revocation.not_after:type_name -> google.protobuf.Timestamp
-	0,  // 35: cairn.acme.v1.Problem.identifier:type_name -> cairn.acme.v1.Identifier
-	14, // 36: cairn.acme.v1.Problem.subproblems:type_name -> cairn.acme.v1.Problem
-	19, // 37: cairn.acme.v1.Problem.retry_after:type_name -> google.protobuf.Duration
-	14, // 38: cairn.acme.v1.Error.problem:type_name -> cairn.acme.v1.Problem
-	16, // 39: cairn.acme.v1.Error.key_in_use:type_name -> cairn.acme.v1.KeyInUse
-	17, // 40: cairn.acme.v1.Error.replaced:type_name -> cairn.acme.v1.Replaced
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	10, // 25: cairn.acme.v1.Evidence.perspectives:type_name -> cairn.acme.v1.PerspectiveResult
+	19, // 26: cairn.acme.v1.CAAEvidence.checked_at:type_name -> google.protobuf.Timestamp
+	0,  // 27: cairn.acme.v1.OnionCAA.service:type_name -> cairn.acme.v1.Identifier
+	19, // 28: cairn.acme.v1.OnionCAA.expiry:type_name -> google.protobuf.Timestamp
+	15, // 29: cairn.acme.v1.PerspectiveResult.problem:type_name -> cairn.acme.v1.Problem
+	12, // 30: cairn.acme.v1.Issuer.chains:type_name -> cairn.acme.v1.Chain
+	19, // 31: cairn.acme.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	19, // 32: cairn.acme.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	19, // 33: cairn.acme.v1.Certificate.recorded_at:type_name -> google.protobuf.Timestamp
+	14, // 34: cairn.acme.v1.Certificate.revocation:type_name -> cairn.acme.v1.Revocation
+	19, // 35: cairn.acme.v1.Revocation.at:type_name -> google.protobuf.Timestamp
+	19, // 36: cairn.acme.v1.Revocation.not_after:type_name -> google.protobuf.Timestamp
+	0,  // 37: cairn.acme.v1.Problem.identifier:type_name -> cairn.acme.v1.Identifier
+	15, // 38: cairn.acme.v1.Problem.subproblems:type_name -> cairn.acme.v1.Problem
+	20, // 39: cairn.acme.v1.Problem.retry_after:type_name -> google.protobuf.Duration
+	15, // 40: cairn.acme.v1.Error.problem:type_name -> cairn.acme.v1.Problem
+	17, // 41: cairn.acme.v1.Error.key_in_use:type_name -> cairn.acme.v1.KeyInUse
+	18, // 42: cairn.acme.v1.Error.replaced:type_name -> cairn.acme.v1.Replaced
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_acme_proto_init() }
@@ -1809,13 +1887,14 @@ func file_internal_rpc_acme_proto_init() {
 	if File_internal_rpc_acme_proto != nil {
 		return
 	}
+	file_internal_rpc_acme_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_rpc_acme_proto_rawDesc), len(file_internal_rpc_acme_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -872,6 +872,7 @@ type FinalizeOrderRequest struct {
 	Account       *acmepb.Account        `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
 	Order         []byte                 `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
 	Csr           []byte                 `protobuf:"bytes,3,opt,name=csr,proto3" json:"csr,omitempty"`
+	OnionCaa      []*acmepb.OnionCAA     `protobuf:"bytes,10,rep,name=onion_caa,json=onionCaa,proto3" json:"onion_caa,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -923,6 +924,13 @@ func (x *FinalizeOrderRequest) GetOrder() []byte {
 func (x *FinalizeOrderRequest) GetCsr() []byte {
 	if x != nil {
 		return x.Csr
+	}
+	return nil
+}
+
+func (x *FinalizeOrderRequest) GetOnionCaa() []*acmepb.OnionCAA {
+	if x != nil {
+		return x.OnionCaa
 	}
 	return nil
 }
@@ -1230,11 +1238,13 @@ const file_internal_rpc_ra_proto_rawDesc = "" +
 	"\x06client\x18\x1e \x01(\tR\x06client\"x\n" +
 	"\x18NewAuthorizationResponse\x12B\n" +
 	"\rauthorization\x18\x01 \x01(\v2\x1c.cairn.acme.v1.AuthorizationR\rauthorization\x12\x18\n" +
-	"\acreated\x18\x02 \x01(\bR\acreated\"p\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\"\xa6\x01\n" +
 	"\x14FinalizeOrderRequest\x120\n" +
 	"\aaccount\x18\x01 \x01(\v2\x16.cairn.acme.v1.AccountR\aaccount\x12\x14\n" +
 	"\x05order\x18\x02 \x01(\fR\x05order\x12\x10\n" +
-	"\x03csr\x18\x03 \x01(\fR\x03csr\"\xa3\x01\n" +
+	"\x03csr\x18\x03 \x01(\fR\x03csr\x124\n" +
+	"\tonion_caa\x18\n" +
+	" \x03(\v2\x17.cairn.acme.v1.OnionCAAR\bonionCaa\"\xa3\x01\n" +
 	"\x19RespondToChallengeRequest\x120\n" +
 	"\aaccount\x18\x01 \x01(\v2\x16.cairn.acme.v1.AccountR\aaccount\x12$\n" +
 	"\rauthorization\x18\x02 \x01(\fR\rauthorization\x12\x12\n" +
@@ -1306,6 +1316,7 @@ var file_internal_rpc_ra_proto_goTypes = []any{
 	(*acmepb.Identifier)(nil),              // 23: cairn.acme.v1.Identifier
 	(*timestamppb.Timestamp)(nil),          // 24: google.protobuf.Timestamp
 	(*acmepb.AutoRenewal)(nil),             // 25: cairn.acme.v1.AutoRenewal
+	(*acmepb.OnionCAA)(nil),                // 26: cairn.acme.v1.OnionCAA
 }
 var file_internal_rpc_ra_proto_depIdxs = []int32{
 	19, // 0: cairn.ra.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
@@ -1327,35 +1338,36 @@ var file_internal_rpc_ra_proto_depIdxs = []int32{
 	23, // 16: cairn.ra.v1.NewAuthorizationRequest.identifier:type_name -> cairn.acme.v1.Identifier
 	21, // 17: cairn.ra.v1.NewAuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
 	19, // 18: cairn.ra.v1.FinalizeOrderRequest.account:type_name -> cairn.acme.v1.Account
-	19, // 19: cairn.ra.v1.RespondToChallengeRequest.account:type_name -> cairn.acme.v1.Account
-	19, // 20: cairn.ra.v1.RevokeCertificateRequest.account:type_name -> cairn.acme.v1.Account
-	3,  // 21: cairn.ra.v1.RegistrationAuthority.NewAccount:input_type -> cairn.ra.v1.NewAccountRequest
-	6,  // 22: cairn.ra.v1.RegistrationAuthority.UpdateAccount:input_type -> cairn.ra.v1.UpdateAccountRequest
-	7,  // 23: cairn.ra.v1.RegistrationAuthority.DeactivateAccount:input_type -> cairn.ra.v1.DeactivateAccountRequest
-	8,  // 24: cairn.ra.v1.RegistrationAuthority.ChangeKey:input_type -> cairn.ra.v1.ChangeKeyRequest
-	9,  // 25: cairn.ra.v1.RegistrationAuthority.NewOrder:input_type -> cairn.ra.v1.NewOrderRequest
-	11, // 26: cairn.ra.v1.RegistrationAuthority.CancelOrder:input_type -> cairn.ra.v1.CancelOrderRequest
-	14, // 27: cairn.ra.v1.RegistrationAuthority.FinalizeOrder:input_type -> cairn.ra.v1.FinalizeOrderRequest
-	12, // 28: cairn.ra.v1.RegistrationAuthority.NewAuthorization:input_type -> cairn.ra.v1.NewAuthorizationRequest
-	15, // 29: cairn.ra.v1.RegistrationAuthority.RespondToChallenge:input_type -> cairn.ra.v1.RespondToChallengeRequest
-	16, // 30: cairn.ra.v1.RegistrationAuthority.DeactivateAuthorization:input_type -> cairn.ra.v1.DeactivateAuthorizationRequest
-	17, // 31: cairn.ra.v1.RegistrationAuthority.RevokeCertificate:input_type -> cairn.ra.v1.RevokeCertificateRequest
-	5,  // 32: cairn.ra.v1.RegistrationAuthority.NewAccount:output_type -> cairn.ra.v1.NewAccountResponse
-	0,  // 33: cairn.ra.v1.RegistrationAuthority.UpdateAccount:output_type -> cairn.ra.v1.AccountResponse
-	0,  // 34: cairn.ra.v1.RegistrationAuthority.DeactivateAccount:output_type -> cairn.ra.v1.AccountResponse
-	0,  // 35: cairn.ra.v1.RegistrationAuthority.ChangeKey:output_type -> cairn.ra.v1.AccountResponse
-	1,  // 36: cairn.ra.v1.RegistrationAuthority.NewOrder:output_type -> cairn.ra.v1.OrderResponse
-	1,  // 37: cairn.ra.v1.RegistrationAuthority.CancelOrder:output_type -> cairn.ra.v1.OrderResponse
-	1,  // 38: cairn.ra.v1.RegistrationAuthority.FinalizeOrder:output_type -> cairn.ra.v1.OrderResponse
-	13, // 39: cairn.ra.v1.RegistrationAuthority.NewAuthorization:output_type -> cairn.ra.v1.NewAuthorizationResponse
-	2,  // 40: cairn.ra.v1.RegistrationAuthority.RespondToChallenge:output_type -> cairn.ra.v1.AuthorizationResponse
-	2,  // 41: cairn.ra.v1.RegistrationAuthority.DeactivateAuthorization:output_type -> cairn.ra.v1.AuthorizationResponse
-	18, // 42: cairn.ra.v1.RegistrationAuthority.RevokeCertificate:output_type -> cairn.ra.v1.RevokeCertificateResponse
-	32, // [32:43] is the sub-list for method output_type
-	21, // [21:32] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	26, // 19: cairn.ra.v1.FinalizeOrderRequest.onion_caa:type_name -> cairn.acme.v1.OnionCAA
+	19, // 20: cairn.ra.v1.RespondToChallengeRequest.account:type_name -> cairn.acme.v1.Account
+	19, // 21: cairn.ra.v1.RevokeCertificateRequest.account:type_name -> cairn.acme.v1.Account
+	3,  // 22: cairn.ra.v1.RegistrationAuthority.NewAccount:input_type -> cairn.ra.v1.NewAccountRequest
+	6,  // 23: cairn.ra.v1.RegistrationAuthority.UpdateAccount:input_type -> cairn.ra.v1.UpdateAccountRequest
+	7,  // 24: cairn.ra.v1.RegistrationAuthority.DeactivateAccount:input_type -> cairn.ra.v1.DeactivateAccountRequest
+	8,  // 25: cairn.ra.v1.RegistrationAuthority.ChangeKey:input_type -> cairn.ra.v1.ChangeKeyRequest
+	9,  // 26: cairn.ra.v1.RegistrationAuthority.NewOrder:input_type -> cairn.ra.v1.NewOrderRequest
+	11, // 27: cairn.ra.v1.RegistrationAuthority.CancelOrder:input_type -> cairn.ra.v1.CancelOrderRequest
+	14, // 28: cairn.ra.v1.RegistrationAuthority.FinalizeOrder:input_type -> cairn.ra.v1.FinalizeOrderRequest
+	12, // 29: cairn.ra.v1.RegistrationAuthority.NewAuthorization:input_type -> cairn.ra.v1.NewAuthorizationRequest
+	15, // 30: cairn.ra.v1.RegistrationAuthority.RespondToChallenge:input_type -> cairn.ra.v1.RespondToChallengeRequest
+	16, // 31: cairn.ra.v1.RegistrationAuthority.DeactivateAuthorization:input_type -> cairn.ra.v1.DeactivateAuthorizationRequest
+	17, // 32: cairn.ra.v1.RegistrationAuthority.RevokeCertificate:input_type -> cairn.ra.v1.RevokeCertificateRequest
+	5,  // 33: cairn.ra.v1.RegistrationAuthority.NewAccount:output_type -> cairn.ra.v1.NewAccountResponse
+	0,  // 34: cairn.ra.v1.RegistrationAuthority.UpdateAccount:output_type -> cairn.ra.v1.AccountResponse
+	0,  // 35: cairn.ra.v1.RegistrationAuthority.DeactivateAccount:output_type -> cairn.ra.v1.AccountResponse
+	0,  // 36: cairn.ra.v1.RegistrationAuthority.ChangeKey:output_type -> cairn.ra.v1.AccountResponse
+	1,  // 37: cairn.ra.v1.RegistrationAuthority.NewOrder:output_type -> cairn.ra.v1.OrderResponse
+	1,  // 38: cairn.ra.v1.RegistrationAuthority.CancelOrder:output_type -> cairn.ra.v1.OrderResponse
+	1,  // 39: cairn.ra.v1.RegistrationAuthority.FinalizeOrder:output_type -> cairn.ra.v1.OrderResponse
+	13, // 40: cairn.ra.v1.RegistrationAuthority.NewAuthorization:output_type -> cairn.ra.v1.NewAuthorizationResponse
+	2,  // 41: cairn.ra.v1.RegistrationAuthority.RespondToChallenge:output_type -> cairn.ra.v1.AuthorizationResponse
+	2,  // 42: cairn.ra.v1.RegistrationAuthority.DeactivateAuthorization:output_type -> cairn.ra.v1.AuthorizationResponse
+	18, // 43: cairn.ra.v1.RegistrationAuthority.RevokeCertificate:output_type -> cairn.ra.v1.RevokeCertificateResponse
+	33, // [33:44] is the sub-list for method output_type
+	22, // [22:33] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_ra_proto_init() }

@@ -60,9 +60,13 @@ func (f *Filler) next() uint64 { f.n++; return f.n }
 func (f *Filler) text(what string) string { return fmt.Sprintf("%s-%d", what, f.next()) }
 
 func (f *Filler) bytes(n int) []byte {
-	sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, f.next()))
-	sum[0] = sum[0]&0x7f | 1 // a legal first octet of a serial
-	return sum[:n]
+	var all []byte
+	for len(all) < n {
+		sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, f.next()))
+		all = append(all, sum[:]...)
+	}
+	all[0] = all[0]&0x7f | 1 // a legal first octet of a serial
+	return all[:n]
 }
 
 // known makes values of types that hold only what their package makes.

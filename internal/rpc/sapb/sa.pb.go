@@ -3941,6 +3941,274 @@ func (x *OrdersClaimedResponse) GetOrders() []*acmepb.Order {
 	return nil
 }
 
+type InventoryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExpiresAfter  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=expires_after,json=expiresAfter,proto3" json:"expires_after,omitempty"`
+	Account       []byte                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"` // optional
+	After         []byte                 `protobuf:"bytes,10,opt,name=after,proto3" json:"after,omitempty"`    // serial; optional
+	Limit         int64                  `protobuf:"varint,11,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InventoryRequest) Reset() {
+	*x = InventoryRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InventoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InventoryRequest) ProtoMessage() {}
+
+func (x *InventoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InventoryRequest.ProtoReflect.Descriptor instead.
+func (*InventoryRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *InventoryRequest) GetExpiresAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAfter
+	}
+	return nil
+}
+
+func (x *InventoryRequest) GetAccount() []byte {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+func (x *InventoryRequest) GetAfter() []byte {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *InventoryRequest) GetLimit() int64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type KeysToSweepRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Before        *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=before,proto3" json:"before,omitempty"`
+	Limit         int64                  `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeysToSweepRequest) Reset() {
+	*x = KeysToSweepRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeysToSweepRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeysToSweepRequest) ProtoMessage() {}
+
+func (x *KeysToSweepRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeysToSweepRequest.ProtoReflect.Descriptor instead.
+func (*KeysToSweepRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *KeysToSweepRequest) GetBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *KeysToSweepRequest) GetLimit() int64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type KeysToSweepResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []*BlockKeyRequest     `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"` // none of them is swept
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeysToSweepResponse) Reset() {
+	*x = KeysToSweepResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeysToSweepResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeysToSweepResponse) ProtoMessage() {}
+
+func (x *KeysToSweepResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeysToSweepResponse.ProtoReflect.Descriptor instead.
+func (*KeysToSweepResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *KeysToSweepResponse) GetKeys() []*BlockKeyRequest {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type RecordKeySweepRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SpkiSha256    []byte                 `protobuf:"bytes,1,opt,name=spki_sha256,json=spkiSha256,proto3" json:"spki_sha256,omitempty"` // 32 bytes
+	At            *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=at,proto3" json:"at,omitempty"`
+	Found         int64                  `protobuf:"varint,11,opt,name=found,proto3" json:"found,omitempty"`
+	Revoked       int64                  `protobuf:"varint,12,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordKeySweepRequest) Reset() {
+	*x = RecordKeySweepRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordKeySweepRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordKeySweepRequest) ProtoMessage() {}
+
+func (x *RecordKeySweepRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordKeySweepRequest.ProtoReflect.Descriptor instead.
+func (*RecordKeySweepRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *RecordKeySweepRequest) GetSpkiSha256() []byte {
+	if x != nil {
+		return x.SpkiSha256
+	}
+	return nil
+}
+
+func (x *RecordKeySweepRequest) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *RecordKeySweepRequest) GetFound() int64 {
+	if x != nil {
+		return x.Found
+	}
+	return 0
+}
+
+func (x *RecordKeySweepRequest) GetRevoked() int64 {
+	if x != nil {
+		return x.Revoked
+	}
+	return 0
+}
+
+type RecordKeySweepResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordKeySweepResponse) Reset() {
+	*x = RecordKeySweepResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordKeySweepResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordKeySweepResponse) ProtoMessage() {}
+
+func (x *RecordKeySweepResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordKeySweepResponse.ProtoReflect.Descriptor instead.
+func (*RecordKeySweepResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{83}
+}
+
 type RecordCAARequest_Entry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Authorization []byte                 `protobuf:"bytes,1,opt,name=authorization,proto3" json:"authorization,omitempty"`
@@ -3951,7 +4219,7 @@ type RecordCAARequest_Entry struct {
 
 func (x *RecordCAARequest_Entry) Reset() {
 	*x = RecordCAARequest_Entry{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[79]
+	mi := &file_internal_rpc_sa_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3963,7 +4231,7 @@ func (x *RecordCAARequest_Entry) String() string {
 func (*RecordCAARequest_Entry) ProtoMessage() {}
 
 func (x *RecordCAARequest_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[79]
+	mi := &file_internal_rpc_sa_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4247,7 +4515,26 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\x02at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"E\n" +
 	"\x15OrdersClaimedResponse\x12,\n" +
-	"\x06orders\x18\x01 \x03(\v2\x14.cairn.acme.v1.OrderR\x06orders2\xd2\x1d\n" +
+	"\x06orders\x18\x01 \x03(\v2\x14.cairn.acme.v1.OrderR\x06orders\"\x99\x01\n" +
+	"\x10InventoryRequest\x12?\n" +
+	"\rexpires_after\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\fexpiresAfter\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\fR\aaccount\x12\x14\n" +
+	"\x05after\x18\n" +
+	" \x01(\fR\x05after\x12\x14\n" +
+	"\x05limit\x18\v \x01(\x03R\x05limit\"^\n" +
+	"\x12KeysToSweepRequest\x122\n" +
+	"\x06before\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x06before\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x03R\x05limit\"G\n" +
+	"\x13KeysToSweepResponse\x120\n" +
+	"\x04keys\x18\x01 \x03(\v2\x1c.cairn.sa.v1.BlockKeyRequestR\x04keys\"\x94\x01\n" +
+	"\x15RecordKeySweepRequest\x12\x1f\n" +
+	"\vspki_sha256\x18\x01 \x01(\fR\n" +
+	"spkiSha256\x12*\n" +
+	"\x02at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
+	"\x05found\x18\v \x01(\x03R\x05found\x12\x18\n" +
+	"\arevoked\x18\f \x01(\x03R\arevoked\"\x18\n" +
+	"\x16RecordKeySweepResponse2\xdb\x1f\n" +
 	"\x10StorageAuthority\x12I\n" +
 	"\aAccount\x12\x1b.cairn.sa.v1.AccountRequest\x1a\x1c.cairn.sa.v1.AccountResponse\"\x03\x90\x02\x01\x12S\n" +
 	"\fAccountByKey\x12 .cairn.sa.v1.AccountByKeyRequest\x1a\x1c.cairn.sa.v1.AccountResponse\"\x03\x90\x02\x01\x12C\n" +
@@ -4294,7 +4581,10 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\rRenewalOrders\x12!.cairn.sa.v1.RenewalOrdersRequest\x1a\".cairn.sa.v1.RenewalOrdersResponse\"\x03\x90\x02\x01\x12J\n" +
 	"\vCancelOrder\x12\x1f.cairn.sa.v1.CancelOrderRequest\x1a\x1a.cairn.sa.v1.OrderResponse\x12N\n" +
 	"\rClaimRenewals\x12\x19.cairn.sa.v1.ClaimRequest\x1a\".cairn.sa.v1.OrdersClaimedResponse\x12X\n" +
-	"\rRecordRenewal\x12\".cairn.sa.v1.RecordIssuanceRequest\x1a#.cairn.sa.v1.RecordIssuanceResponseB-Z+github.com/cairn-ca/cairn/internal/rpc/sapbb\x06proto3"
+	"\rRecordRenewal\x12\".cairn.sa.v1.RecordIssuanceRequest\x1a#.cairn.sa.v1.RecordIssuanceResponse\x12U\n" +
+	"\fCertificates\x12\x1d.cairn.sa.v1.InventoryRequest\x1a!.cairn.sa.v1.CertificatesResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\vKeysToSweep\x12\x1f.cairn.sa.v1.KeysToSweepRequest\x1a .cairn.sa.v1.KeysToSweepResponse\"\x03\x90\x02\x01\x12Y\n" +
+	"\x0eRecordKeySweep\x12\".cairn.sa.v1.RecordKeySweepRequest\x1a#.cairn.sa.v1.RecordKeySweepResponseB-Z+github.com/cairn-ca/cairn/internal/rpc/sapbb\x06proto3"
 
 var (
 	file_internal_rpc_sa_proto_rawDescOnce sync.Once
@@ -4308,7 +4598,7 @@ func file_internal_rpc_sa_proto_rawDescGZIP() []byte {
 	return file_internal_rpc_sa_proto_rawDescData
 }
 
-var file_internal_rpc_sa_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
+var file_internal_rpc_sa_proto_msgTypes = make([]protoimpl.MessageInfo, 85)
 var file_internal_rpc_sa_proto_goTypes = []any{
 	(*AccountResponse)(nil),                // 0: cairn.sa.v1.AccountResponse
 	(*OrderResponse)(nil),                  // 1: cairn.sa.v1.OrderResponse
@@ -4389,174 +4679,189 @@ var file_internal_rpc_sa_proto_goTypes = []any{
 	(*RenewalOrdersResponse)(nil),          // 76: cairn.sa.v1.RenewalOrdersResponse
 	(*CancelOrderRequest)(nil),             // 77: cairn.sa.v1.CancelOrderRequest
 	(*OrdersClaimedResponse)(nil),          // 78: cairn.sa.v1.OrdersClaimedResponse
-	(*RecordCAARequest_Entry)(nil),         // 79: cairn.sa.v1.RecordCAARequest.Entry
-	(*acmepb.Account)(nil),                 // 80: cairn.acme.v1.Account
-	(*acmepb.Order)(nil),                   // 81: cairn.acme.v1.Order
-	(*acmepb.Authorization)(nil),           // 82: cairn.acme.v1.Authorization
-	(*acmepb.Certificate)(nil),             // 83: cairn.acme.v1.Certificate
-	(*acmepb.Issuer)(nil),                  // 84: cairn.acme.v1.Issuer
-	(*timestamppb.Timestamp)(nil),          // 85: google.protobuf.Timestamp
-	(*acmepb.Strings)(nil),                 // 86: cairn.acme.v1.Strings
-	(*acmepb.Identifier)(nil),              // 87: cairn.acme.v1.Identifier
-	(*acmepb.Problem)(nil),                 // 88: cairn.acme.v1.Problem
-	(*acmepb.Evidence)(nil),                // 89: cairn.acme.v1.Evidence
-	(*acmepb.Revocation)(nil),              // 90: cairn.acme.v1.Revocation
-	(*acmepb.CAAEvidence)(nil),             // 91: cairn.acme.v1.CAAEvidence
+	(*InventoryRequest)(nil),               // 79: cairn.sa.v1.InventoryRequest
+	(*KeysToSweepRequest)(nil),             // 80: cairn.sa.v1.KeysToSweepRequest
+	(*KeysToSweepResponse)(nil),            // 81: cairn.sa.v1.KeysToSweepResponse
+	(*RecordKeySweepRequest)(nil),          // 82: cairn.sa.v1.RecordKeySweepRequest
+	(*RecordKeySweepResponse)(nil),         // 83: cairn.sa.v1.RecordKeySweepResponse
+	(*RecordCAARequest_Entry)(nil),         // 84: cairn.sa.v1.RecordCAARequest.Entry
+	(*acmepb.Account)(nil),                 // 85: cairn.acme.v1.Account
+	(*acmepb.Order)(nil),                   // 86: cairn.acme.v1.Order
+	(*acmepb.Authorization)(nil),           // 87: cairn.acme.v1.Authorization
+	(*acmepb.Certificate)(nil),             // 88: cairn.acme.v1.Certificate
+	(*acmepb.Issuer)(nil),                  // 89: cairn.acme.v1.Issuer
+	(*timestamppb.Timestamp)(nil),          // 90: google.protobuf.Timestamp
+	(*acmepb.Strings)(nil),                 // 91: cairn.acme.v1.Strings
+	(*acmepb.Identifier)(nil),              // 92: cairn.acme.v1.Identifier
+	(*acmepb.Problem)(nil),                 // 93: cairn.acme.v1.Problem
+	(*acmepb.Evidence)(nil),                // 94: cairn.acme.v1.Evidence
+	(*acmepb.Revocation)(nil),              // 95: cairn.acme.v1.Revocation
+	(*acmepb.CAAEvidence)(nil),             // 96: cairn.acme.v1.CAAEvidence
 }
 var file_internal_rpc_sa_proto_depIdxs = []int32{
-	80,  // 0: cairn.sa.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
-	81,  // 1: cairn.sa.v1.OrderResponse.order:type_name -> cairn.acme.v1.Order
-	82,  // 2: cairn.sa.v1.AuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
-	82,  // 3: cairn.sa.v1.AuthorizationsResponse.authorizations:type_name -> cairn.acme.v1.Authorization
-	83,  // 4: cairn.sa.v1.CertificateResponse.certificate:type_name -> cairn.acme.v1.Certificate
-	83,  // 5: cairn.sa.v1.CertificatesResponse.certificates:type_name -> cairn.acme.v1.Certificate
-	84,  // 6: cairn.sa.v1.IssuerResponse.issuer:type_name -> cairn.acme.v1.Issuer
-	84,  // 7: cairn.sa.v1.IssuersResponse.issuers:type_name -> cairn.acme.v1.Issuer
+	85,  // 0: cairn.sa.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
+	86,  // 1: cairn.sa.v1.OrderResponse.order:type_name -> cairn.acme.v1.Order
+	87,  // 2: cairn.sa.v1.AuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
+	87,  // 3: cairn.sa.v1.AuthorizationsResponse.authorizations:type_name -> cairn.acme.v1.Authorization
+	88,  // 4: cairn.sa.v1.CertificateResponse.certificate:type_name -> cairn.acme.v1.Certificate
+	88,  // 5: cairn.sa.v1.CertificatesResponse.certificates:type_name -> cairn.acme.v1.Certificate
+	89,  // 6: cairn.sa.v1.IssuerResponse.issuer:type_name -> cairn.acme.v1.Issuer
+	89,  // 7: cairn.sa.v1.IssuersResponse.issuers:type_name -> cairn.acme.v1.Issuer
 	19,  // 8: cairn.sa.v1.CRLResponse.crl:type_name -> cairn.sa.v1.CertificateRevocationList
-	85,  // 9: cairn.sa.v1.CertificateRevocationList.this_update:type_name -> google.protobuf.Timestamp
-	85,  // 10: cairn.sa.v1.CertificateRevocationList.next_update:type_name -> google.protobuf.Timestamp
-	80,  // 11: cairn.sa.v1.CreateAccountRequest.account:type_name -> cairn.acme.v1.Account
-	80,  // 12: cairn.sa.v1.CreateAccountResponse.stored:type_name -> cairn.acme.v1.Account
-	86,  // 13: cairn.sa.v1.UpdateAccountRequest.contacts:type_name -> cairn.acme.v1.Strings
-	81,  // 14: cairn.sa.v1.CreateOrderRequest.order:type_name -> cairn.acme.v1.Order
-	82,  // 15: cairn.sa.v1.CreateOrderRequest.authorizations:type_name -> cairn.acme.v1.Authorization
-	87,  // 16: cairn.sa.v1.ReusableAuthorizationsRequest.identifiers:type_name -> cairn.acme.v1.Identifier
-	85,  // 17: cairn.sa.v1.ReusableAuthorizationsRequest.valid_until:type_name -> google.protobuf.Timestamp
-	85,  // 18: cairn.sa.v1.ReusableAuthorizationsRequest.validated_by:type_name -> google.protobuf.Timestamp
-	85,  // 19: cairn.sa.v1.ReusableAuthorizationsRequest.pending_until:type_name -> google.protobuf.Timestamp
-	82,  // 20: cairn.sa.v1.CreateAuthorizationRequest.authorization:type_name -> cairn.acme.v1.Authorization
-	85,  // 21: cairn.sa.v1.BeginValidationRequest.lease_until:type_name -> google.protobuf.Timestamp
-	85,  // 22: cairn.sa.v1.ClaimRequest.lease_until:type_name -> google.protobuf.Timestamp
-	88,  // 23: cairn.sa.v1.RetryValidationRequest.error:type_name -> cairn.acme.v1.Problem
-	85,  // 24: cairn.sa.v1.RetryValidationRequest.next_try:type_name -> google.protobuf.Timestamp
-	88,  // 25: cairn.sa.v1.CompleteValidationRequest.problem:type_name -> cairn.acme.v1.Problem
-	85,  // 26: cairn.sa.v1.CompleteValidationRequest.validated:type_name -> google.protobuf.Timestamp
-	85,  // 27: cairn.sa.v1.CompleteValidationRequest.expires:type_name -> google.protobuf.Timestamp
-	89,  // 28: cairn.sa.v1.CompleteValidationRequest.evidence:type_name -> cairn.acme.v1.Evidence
-	79,  // 29: cairn.sa.v1.RecordCAARequest.evidence:type_name -> cairn.sa.v1.RecordCAARequest.Entry
-	83,  // 30: cairn.sa.v1.RecordIssuanceRequest.certificate:type_name -> cairn.acme.v1.Certificate
-	85,  // 31: cairn.sa.v1.RecordIssuanceRequest.lease_until:type_name -> google.protobuf.Timestamp
-	85,  // 32: cairn.sa.v1.RecordIssuanceRequest.next_renewal:type_name -> google.protobuf.Timestamp
-	88,  // 33: cairn.sa.v1.FailIssuanceRequest.problem:type_name -> cairn.acme.v1.Problem
-	90,  // 34: cairn.sa.v1.RevokeRequest.revocation:type_name -> cairn.acme.v1.Revocation
-	85,  // 35: cairn.sa.v1.RevocationsRequest.expires_after:type_name -> google.protobuf.Timestamp
-	90,  // 36: cairn.sa.v1.RevocationsResponse.revocations:type_name -> cairn.acme.v1.Revocation
-	85,  // 37: cairn.sa.v1.LatestRevocationResponse.at:type_name -> google.protobuf.Timestamp
+	90,  // 9: cairn.sa.v1.CertificateRevocationList.this_update:type_name -> google.protobuf.Timestamp
+	90,  // 10: cairn.sa.v1.CertificateRevocationList.next_update:type_name -> google.protobuf.Timestamp
+	85,  // 11: cairn.sa.v1.CreateAccountRequest.account:type_name -> cairn.acme.v1.Account
+	85,  // 12: cairn.sa.v1.CreateAccountResponse.stored:type_name -> cairn.acme.v1.Account
+	91,  // 13: cairn.sa.v1.UpdateAccountRequest.contacts:type_name -> cairn.acme.v1.Strings
+	86,  // 14: cairn.sa.v1.CreateOrderRequest.order:type_name -> cairn.acme.v1.Order
+	87,  // 15: cairn.sa.v1.CreateOrderRequest.authorizations:type_name -> cairn.acme.v1.Authorization
+	92,  // 16: cairn.sa.v1.ReusableAuthorizationsRequest.identifiers:type_name -> cairn.acme.v1.Identifier
+	90,  // 17: cairn.sa.v1.ReusableAuthorizationsRequest.valid_until:type_name -> google.protobuf.Timestamp
+	90,  // 18: cairn.sa.v1.ReusableAuthorizationsRequest.validated_by:type_name -> google.protobuf.Timestamp
+	90,  // 19: cairn.sa.v1.ReusableAuthorizationsRequest.pending_until:type_name -> google.protobuf.Timestamp
+	87,  // 20: cairn.sa.v1.CreateAuthorizationRequest.authorization:type_name -> cairn.acme.v1.Authorization
+	90,  // 21: cairn.sa.v1.BeginValidationRequest.lease_until:type_name -> google.protobuf.Timestamp
+	90,  // 22: cairn.sa.v1.ClaimRequest.lease_until:type_name -> google.protobuf.Timestamp
+	93,  // 23: cairn.sa.v1.RetryValidationRequest.error:type_name -> cairn.acme.v1.Problem
+	90,  // 24: cairn.sa.v1.RetryValidationRequest.next_try:type_name -> google.protobuf.Timestamp
+	93,  // 25: cairn.sa.v1.CompleteValidationRequest.problem:type_name -> cairn.acme.v1.Problem
+	90,  // 26: cairn.sa.v1.CompleteValidationRequest.validated:type_name -> google.protobuf.Timestamp
+	90,  // 27: cairn.sa.v1.CompleteValidationRequest.expires:type_name -> google.protobuf.Timestamp
+	94,  // 28: cairn.sa.v1.CompleteValidationRequest.evidence:type_name -> cairn.acme.v1.Evidence
+	84,  // 29: cairn.sa.v1.RecordCAARequest.evidence:type_name -> cairn.sa.v1.RecordCAARequest.Entry
+	88,  // 30: cairn.sa.v1.RecordIssuanceRequest.certificate:type_name -> cairn.acme.v1.Certificate
+	90,  // 31: cairn.sa.v1.RecordIssuanceRequest.lease_until:type_name -> google.protobuf.Timestamp
+	90,  // 32: cairn.sa.v1.RecordIssuanceRequest.next_renewal:type_name -> google.protobuf.Timestamp
+	93,  // 33: cairn.sa.v1.FailIssuanceRequest.problem:type_name -> cairn.acme.v1.Problem
+	95,  // 34: cairn.sa.v1.RevokeRequest.revocation:type_name -> cairn.acme.v1.Revocation
+	90,  // 35: cairn.sa.v1.RevocationsRequest.expires_after:type_name -> google.protobuf.Timestamp
+	95,  // 36: cairn.sa.v1.RevocationsResponse.revocations:type_name -> cairn.acme.v1.Revocation
+	90,  // 37: cairn.sa.v1.LatestRevocationResponse.at:type_name -> google.protobuf.Timestamp
 	19,  // 38: cairn.sa.v1.PublishCRLRequest.crl:type_name -> cairn.sa.v1.CertificateRevocationList
-	84,  // 39: cairn.sa.v1.PutIssuerRequest.issuer:type_name -> cairn.acme.v1.Issuer
-	85,  // 40: cairn.sa.v1.BlockKeyRequest.at:type_name -> google.protobuf.Timestamp
-	85,  // 41: cairn.sa.v1.LeaseRequest.until:type_name -> google.protobuf.Timestamp
-	85,  // 42: cairn.sa.v1.ExternalKey.created_at:type_name -> google.protobuf.Timestamp
-	85,  // 43: cairn.sa.v1.ExternalKey.revoked_at:type_name -> google.protobuf.Timestamp
+	89,  // 39: cairn.sa.v1.PutIssuerRequest.issuer:type_name -> cairn.acme.v1.Issuer
+	90,  // 40: cairn.sa.v1.BlockKeyRequest.at:type_name -> google.protobuf.Timestamp
+	90,  // 41: cairn.sa.v1.LeaseRequest.until:type_name -> google.protobuf.Timestamp
+	90,  // 42: cairn.sa.v1.ExternalKey.created_at:type_name -> google.protobuf.Timestamp
+	90,  // 43: cairn.sa.v1.ExternalKey.revoked_at:type_name -> google.protobuf.Timestamp
 	61,  // 44: cairn.sa.v1.CreateExternalKeyRequest.key:type_name -> cairn.sa.v1.ExternalKey
 	61,  // 45: cairn.sa.v1.ExternalKeyResponse.key:type_name -> cairn.sa.v1.ExternalKey
 	61,  // 46: cairn.sa.v1.ExternalKeysResponse.keys:type_name -> cairn.sa.v1.ExternalKey
-	85,  // 47: cairn.sa.v1.RevokeExternalKeyRequest.at:type_name -> google.protobuf.Timestamp
-	85,  // 48: cairn.sa.v1.RenewalOrder.issued_from:type_name -> google.protobuf.Timestamp
-	85,  // 49: cairn.sa.v1.RenewalOrder.issued_before:type_name -> google.protobuf.Timestamp
-	85,  // 50: cairn.sa.v1.RenewalOrder.start:type_name -> google.protobuf.Timestamp
-	85,  // 51: cairn.sa.v1.RenewalOrder.end:type_name -> google.protobuf.Timestamp
-	85,  // 52: cairn.sa.v1.RenewalOrder.created_at:type_name -> google.protobuf.Timestamp
-	83,  // 53: cairn.sa.v1.RenewalOrderRequest.certificate:type_name -> cairn.acme.v1.Certificate
+	90,  // 47: cairn.sa.v1.RevokeExternalKeyRequest.at:type_name -> google.protobuf.Timestamp
+	90,  // 48: cairn.sa.v1.RenewalOrder.issued_from:type_name -> google.protobuf.Timestamp
+	90,  // 49: cairn.sa.v1.RenewalOrder.issued_before:type_name -> google.protobuf.Timestamp
+	90,  // 50: cairn.sa.v1.RenewalOrder.start:type_name -> google.protobuf.Timestamp
+	90,  // 51: cairn.sa.v1.RenewalOrder.end:type_name -> google.protobuf.Timestamp
+	90,  // 52: cairn.sa.v1.RenewalOrder.created_at:type_name -> google.protobuf.Timestamp
+	88,  // 53: cairn.sa.v1.RenewalOrderRequest.certificate:type_name -> cairn.acme.v1.Certificate
 	70,  // 54: cairn.sa.v1.RenewalOrderResponse.order:type_name -> cairn.sa.v1.RenewalOrder
 	70,  // 55: cairn.sa.v1.CreateRenewalOrderRequest.order:type_name -> cairn.sa.v1.RenewalOrder
 	70,  // 56: cairn.sa.v1.RenewalOrdersResponse.orders:type_name -> cairn.sa.v1.RenewalOrder
-	85,  // 57: cairn.sa.v1.CancelOrderRequest.at:type_name -> google.protobuf.Timestamp
-	81,  // 58: cairn.sa.v1.OrdersClaimedResponse.orders:type_name -> cairn.acme.v1.Order
-	91,  // 59: cairn.sa.v1.RecordCAARequest.Entry.evidence:type_name -> cairn.acme.v1.CAAEvidence
-	6,   // 60: cairn.sa.v1.StorageAuthority.Account:input_type -> cairn.sa.v1.AccountRequest
-	7,   // 61: cairn.sa.v1.StorageAuthority.AccountByKey:input_type -> cairn.sa.v1.AccountByKeyRequest
-	8,   // 62: cairn.sa.v1.StorageAuthority.Order:input_type -> cairn.sa.v1.OrderRequest
-	9,   // 63: cairn.sa.v1.StorageAuthority.Orders:input_type -> cairn.sa.v1.OrdersRequest
-	11,  // 64: cairn.sa.v1.StorageAuthority.Authorization:input_type -> cairn.sa.v1.AuthorizationRequest
-	12,  // 65: cairn.sa.v1.StorageAuthority.Certificate:input_type -> cairn.sa.v1.CertificateRequest
-	13,  // 66: cairn.sa.v1.StorageAuthority.Issuer:input_type -> cairn.sa.v1.IssuerRequest
-	15,  // 67: cairn.sa.v1.StorageAuthority.Issuers:input_type -> cairn.sa.v1.IssuersRequest
-	17,  // 68: cairn.sa.v1.StorageAuthority.CRL:input_type -> cairn.sa.v1.CRLRequest
-	71,  // 69: cairn.sa.v1.StorageAuthority.RenewalOrder:input_type -> cairn.sa.v1.RenewalOrderRequest
-	20,  // 70: cairn.sa.v1.StorageAuthority.Ping:input_type -> cairn.sa.v1.PingRequest
-	22,  // 71: cairn.sa.v1.StorageAuthority.CreateAccount:input_type -> cairn.sa.v1.CreateAccountRequest
-	24,  // 72: cairn.sa.v1.StorageAuthority.UpdateAccount:input_type -> cairn.sa.v1.UpdateAccountRequest
-	25,  // 73: cairn.sa.v1.StorageAuthority.ChangeAccountKey:input_type -> cairn.sa.v1.ChangeAccountKeyRequest
-	26,  // 74: cairn.sa.v1.StorageAuthority.CreateOrder:input_type -> cairn.sa.v1.CreateOrderRequest
-	28,  // 75: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:input_type -> cairn.sa.v1.ReusableAuthorizationsRequest
-	29,  // 76: cairn.sa.v1.StorageAuthority.CreateAuthorization:input_type -> cairn.sa.v1.CreateAuthorizationRequest
-	31,  // 77: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:input_type -> cairn.sa.v1.DeactivateAuthorizationRequest
-	32,  // 78: cairn.sa.v1.StorageAuthority.BeginValidation:input_type -> cairn.sa.v1.BeginValidationRequest
-	33,  // 79: cairn.sa.v1.StorageAuthority.ClaimValidations:input_type -> cairn.sa.v1.ClaimRequest
-	34,  // 80: cairn.sa.v1.StorageAuthority.RetryValidation:input_type -> cairn.sa.v1.RetryValidationRequest
-	36,  // 81: cairn.sa.v1.StorageAuthority.CompleteValidation:input_type -> cairn.sa.v1.CompleteValidationRequest
-	37,  // 82: cairn.sa.v1.StorageAuthority.RecordCAA:input_type -> cairn.sa.v1.RecordCAARequest
-	39,  // 83: cairn.sa.v1.StorageAuthority.RecordIssuance:input_type -> cairn.sa.v1.RecordIssuanceRequest
-	33,  // 84: cairn.sa.v1.StorageAuthority.ClaimIssuances:input_type -> cairn.sa.v1.ClaimRequest
-	41,  // 85: cairn.sa.v1.StorageAuthority.CompleteIssuance:input_type -> cairn.sa.v1.CompleteIssuanceRequest
-	43,  // 86: cairn.sa.v1.StorageAuthority.FailIssuance:input_type -> cairn.sa.v1.FailIssuanceRequest
-	45,  // 87: cairn.sa.v1.StorageAuthority.Revoke:input_type -> cairn.sa.v1.RevokeRequest
-	47,  // 88: cairn.sa.v1.StorageAuthority.Revocations:input_type -> cairn.sa.v1.RevocationsRequest
-	49,  // 89: cairn.sa.v1.StorageAuthority.LatestRevocation:input_type -> cairn.sa.v1.LatestRevocationRequest
-	51,  // 90: cairn.sa.v1.StorageAuthority.PublishCRL:input_type -> cairn.sa.v1.PublishCRLRequest
-	53,  // 91: cairn.sa.v1.StorageAuthority.PutIssuer:input_type -> cairn.sa.v1.PutIssuerRequest
-	55,  // 92: cairn.sa.v1.StorageAuthority.BlockKey:input_type -> cairn.sa.v1.BlockKeyRequest
-	57,  // 93: cairn.sa.v1.StorageAuthority.KeyBlocked:input_type -> cairn.sa.v1.KeyBlockedRequest
-	59,  // 94: cairn.sa.v1.StorageAuthority.Lease:input_type -> cairn.sa.v1.LeaseRequest
-	62,  // 95: cairn.sa.v1.StorageAuthority.CreateExternalKey:input_type -> cairn.sa.v1.CreateExternalKeyRequest
-	64,  // 96: cairn.sa.v1.StorageAuthority.ExternalKey:input_type -> cairn.sa.v1.ExternalKeyRequest
-	66,  // 97: cairn.sa.v1.StorageAuthority.ExternalKeys:input_type -> cairn.sa.v1.ExternalKeysRequest
-	68,  // 98: cairn.sa.v1.StorageAuthority.RevokeExternalKey:input_type -> cairn.sa.v1.RevokeExternalKeyRequest
-	73,  // 99: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:input_type -> cairn.sa.v1.CreateRenewalOrderRequest
-	75,  // 100: cairn.sa.v1.StorageAuthority.RenewalOrders:input_type -> cairn.sa.v1.RenewalOrdersRequest
-	77,  // 101: cairn.sa.v1.StorageAuthority.CancelOrder:input_type -> cairn.sa.v1.CancelOrderRequest
-	33,  // 102: cairn.sa.v1.StorageAuthority.ClaimRenewals:input_type -> cairn.sa.v1.ClaimRequest
-	39,  // 103: cairn.sa.v1.StorageAuthority.RecordRenewal:input_type -> cairn.sa.v1.RecordIssuanceRequest
-	0,   // 104: cairn.sa.v1.StorageAuthority.Account:output_type -> cairn.sa.v1.AccountResponse
-	0,   // 105: cairn.sa.v1.StorageAuthority.AccountByKey:output_type -> cairn.sa.v1.AccountResponse
-	1,   // 106: cairn.sa.v1.StorageAuthority.Order:output_type -> cairn.sa.v1.OrderResponse
-	10,  // 107: cairn.sa.v1.StorageAuthority.Orders:output_type -> cairn.sa.v1.OrdersResponse
-	2,   // 108: cairn.sa.v1.StorageAuthority.Authorization:output_type -> cairn.sa.v1.AuthorizationResponse
-	4,   // 109: cairn.sa.v1.StorageAuthority.Certificate:output_type -> cairn.sa.v1.CertificateResponse
-	14,  // 110: cairn.sa.v1.StorageAuthority.Issuer:output_type -> cairn.sa.v1.IssuerResponse
-	16,  // 111: cairn.sa.v1.StorageAuthority.Issuers:output_type -> cairn.sa.v1.IssuersResponse
-	18,  // 112: cairn.sa.v1.StorageAuthority.CRL:output_type -> cairn.sa.v1.CRLResponse
-	72,  // 113: cairn.sa.v1.StorageAuthority.RenewalOrder:output_type -> cairn.sa.v1.RenewalOrderResponse
-	21,  // 114: cairn.sa.v1.StorageAuthority.Ping:output_type -> cairn.sa.v1.PingResponse
-	23,  // 115: cairn.sa.v1.StorageAuthority.CreateAccount:output_type -> cairn.sa.v1.CreateAccountResponse
-	0,   // 116: cairn.sa.v1.StorageAuthority.UpdateAccount:output_type -> cairn.sa.v1.AccountResponse
-	0,   // 117: cairn.sa.v1.StorageAuthority.ChangeAccountKey:output_type -> cairn.sa.v1.AccountResponse
-	27,  // 118: cairn.sa.v1.StorageAuthority.CreateOrder:output_type -> cairn.sa.v1.CreateOrderResponse
-	3,   // 119: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:output_type -> cairn.sa.v1.AuthorizationsResponse
-	30,  // 120: cairn.sa.v1.StorageAuthority.CreateAuthorization:output_type -> cairn.sa.v1.CreateAuthorizationResponse
-	2,   // 121: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:output_type -> cairn.sa.v1.AuthorizationResponse
-	2,   // 122: cairn.sa.v1.StorageAuthority.BeginValidation:output_type -> cairn.sa.v1.AuthorizationResponse
-	3,   // 123: cairn.sa.v1.StorageAuthority.ClaimValidations:output_type -> cairn.sa.v1.AuthorizationsResponse
-	35,  // 124: cairn.sa.v1.StorageAuthority.RetryValidation:output_type -> cairn.sa.v1.RetryValidationResponse
-	2,   // 125: cairn.sa.v1.StorageAuthority.CompleteValidation:output_type -> cairn.sa.v1.AuthorizationResponse
-	38,  // 126: cairn.sa.v1.StorageAuthority.RecordCAA:output_type -> cairn.sa.v1.RecordCAAResponse
-	40,  // 127: cairn.sa.v1.StorageAuthority.RecordIssuance:output_type -> cairn.sa.v1.RecordIssuanceResponse
-	5,   // 128: cairn.sa.v1.StorageAuthority.ClaimIssuances:output_type -> cairn.sa.v1.CertificatesResponse
-	42,  // 129: cairn.sa.v1.StorageAuthority.CompleteIssuance:output_type -> cairn.sa.v1.CompleteIssuanceResponse
-	44,  // 130: cairn.sa.v1.StorageAuthority.FailIssuance:output_type -> cairn.sa.v1.FailIssuanceResponse
-	46,  // 131: cairn.sa.v1.StorageAuthority.Revoke:output_type -> cairn.sa.v1.RevokeResponse
-	48,  // 132: cairn.sa.v1.StorageAuthority.Revocations:output_type -> cairn.sa.v1.RevocationsResponse
-	50,  // 133: cairn.sa.v1.StorageAuthority.LatestRevocation:output_type -> cairn.sa.v1.LatestRevocationResponse
-	52,  // 134: cairn.sa.v1.StorageAuthority.PublishCRL:output_type -> cairn.sa.v1.PublishCRLResponse
-	54,  // 135: cairn.sa.v1.StorageAuthority.PutIssuer:output_type -> cairn.sa.v1.PutIssuerResponse
-	56,  // 136: cairn.sa.v1.StorageAuthority.BlockKey:output_type -> cairn.sa.v1.BlockKeyResponse
-	58,  // 137: cairn.sa.v1.StorageAuthority.KeyBlocked:output_type -> cairn.sa.v1.KeyBlockedResponse
-	60,  // 138: cairn.sa.v1.StorageAuthority.Lease:output_type -> cairn.sa.v1.LeaseResponse
-	63,  // 139: cairn.sa.v1.StorageAuthority.CreateExternalKey:output_type -> cairn.sa.v1.CreateExternalKeyResponse
-	65,  // 140: cairn.sa.v1.StorageAuthority.ExternalKey:output_type -> cairn.sa.v1.ExternalKeyResponse
-	67,  // 141: cairn.sa.v1.StorageAuthority.ExternalKeys:output_type -> cairn.sa.v1.ExternalKeysResponse
-	69,  // 142: cairn.sa.v1.StorageAuthority.RevokeExternalKey:output_type -> cairn.sa.v1.RevokeExternalKeyResponse
-	74,  // 143: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:output_type -> cairn.sa.v1.CreateRenewalOrderResponse
-	76,  // 144: cairn.sa.v1.StorageAuthority.RenewalOrders:output_type -> cairn.sa.v1.RenewalOrdersResponse
-	1,   // 145: cairn.sa.v1.StorageAuthority.CancelOrder:output_type -> cairn.sa.v1.OrderResponse
-	78,  // 146: cairn.sa.v1.StorageAuthority.ClaimRenewals:output_type -> cairn.sa.v1.OrdersClaimedResponse
-	40,  // 147: cairn.sa.v1.StorageAuthority.RecordRenewal:output_type -> cairn.sa.v1.RecordIssuanceResponse
-	104, // [104:148] is the sub-list for method output_type
-	60,  // [60:104] is the sub-list for method input_type
-	60,  // [60:60] is the sub-list for extension type_name
-	60,  // [60:60] is the sub-list for extension extendee
-	0,   // [0:60] is the sub-list for field type_name
+	90,  // 57: cairn.sa.v1.CancelOrderRequest.at:type_name -> google.protobuf.Timestamp
+	86,  // 58: cairn.sa.v1.OrdersClaimedResponse.orders:type_name -> cairn.acme.v1.Order
+	90,  // 59: cairn.sa.v1.InventoryRequest.expires_after:type_name -> google.protobuf.Timestamp
+	90,  // 60: cairn.sa.v1.KeysToSweepRequest.before:type_name -> google.protobuf.Timestamp
+	55,  // 61: cairn.sa.v1.KeysToSweepResponse.keys:type_name -> cairn.sa.v1.BlockKeyRequest
+	90,  // 62: cairn.sa.v1.RecordKeySweepRequest.at:type_name -> google.protobuf.Timestamp
+	96,  // 63: cairn.sa.v1.RecordCAARequest.Entry.evidence:type_name -> cairn.acme.v1.CAAEvidence
+	6,   // 64: cairn.sa.v1.StorageAuthority.Account:input_type -> cairn.sa.v1.AccountRequest
+	7,   // 65: cairn.sa.v1.StorageAuthority.AccountByKey:input_type -> cairn.sa.v1.AccountByKeyRequest
+	8,   // 66: cairn.sa.v1.StorageAuthority.Order:input_type -> cairn.sa.v1.OrderRequest
+	9,   // 67: cairn.sa.v1.StorageAuthority.Orders:input_type -> cairn.sa.v1.OrdersRequest
+	11,  // 68: cairn.sa.v1.StorageAuthority.Authorization:input_type -> cairn.sa.v1.AuthorizationRequest
+	12,  // 69: cairn.sa.v1.StorageAuthority.Certificate:input_type -> cairn.sa.v1.CertificateRequest
+	13,  // 70: cairn.sa.v1.StorageAuthority.Issuer:input_type -> cairn.sa.v1.IssuerRequest
+	15,  // 71: cairn.sa.v1.StorageAuthority.Issuers:input_type -> cairn.sa.v1.IssuersRequest
+	17,  // 72: cairn.sa.v1.StorageAuthority.CRL:input_type -> cairn.sa.v1.CRLRequest
+	71,  // 73: cairn.sa.v1.StorageAuthority.RenewalOrder:input_type -> cairn.sa.v1.RenewalOrderRequest
+	20,  // 74: cairn.sa.v1.StorageAuthority.Ping:input_type -> cairn.sa.v1.PingRequest
+	22,  // 75: cairn.sa.v1.StorageAuthority.CreateAccount:input_type -> cairn.sa.v1.CreateAccountRequest
+	24,  // 76: cairn.sa.v1.StorageAuthority.UpdateAccount:input_type -> cairn.sa.v1.UpdateAccountRequest
+	25,  // 77: cairn.sa.v1.StorageAuthority.ChangeAccountKey:input_type -> cairn.sa.v1.ChangeAccountKeyRequest
+	26,  // 78: cairn.sa.v1.StorageAuthority.CreateOrder:input_type -> cairn.sa.v1.CreateOrderRequest
+	28,  // 79: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:input_type -> cairn.sa.v1.ReusableAuthorizationsRequest
+	29,  // 80: cairn.sa.v1.StorageAuthority.CreateAuthorization:input_type -> cairn.sa.v1.CreateAuthorizationRequest
+	31,  // 81: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:input_type -> cairn.sa.v1.DeactivateAuthorizationRequest
+	32,  // 82: cairn.sa.v1.StorageAuthority.BeginValidation:input_type -> cairn.sa.v1.BeginValidationRequest
+	33,  // 83: cairn.sa.v1.StorageAuthority.ClaimValidations:input_type -> cairn.sa.v1.ClaimRequest
+	34,  // 84: cairn.sa.v1.StorageAuthority.RetryValidation:input_type -> cairn.sa.v1.RetryValidationRequest
+	36,  // 85: cairn.sa.v1.StorageAuthority.CompleteValidation:input_type -> cairn.sa.v1.CompleteValidationRequest
+	37,  // 86: cairn.sa.v1.StorageAuthority.RecordCAA:input_type -> cairn.sa.v1.RecordCAARequest
+	39,  // 87: cairn.sa.v1.StorageAuthority.RecordIssuance:input_type -> cairn.sa.v1.RecordIssuanceRequest
+	33,  // 88: cairn.sa.v1.StorageAuthority.ClaimIssuances:input_type -> cairn.sa.v1.ClaimRequest
+	41,  // 89: cairn.sa.v1.StorageAuthority.CompleteIssuance:input_type -> cairn.sa.v1.CompleteIssuanceRequest
+	43,  // 90: cairn.sa.v1.StorageAuthority.FailIssuance:input_type -> cairn.sa.v1.FailIssuanceRequest
+	45,  // 91: cairn.sa.v1.StorageAuthority.Revoke:input_type -> cairn.sa.v1.RevokeRequest
+	47,  // 92: cairn.sa.v1.StorageAuthority.Revocations:input_type -> cairn.sa.v1.RevocationsRequest
+	49,  // 93: cairn.sa.v1.StorageAuthority.LatestRevocation:input_type -> cairn.sa.v1.LatestRevocationRequest
+	51,  // 94: cairn.sa.v1.StorageAuthority.PublishCRL:input_type -> cairn.sa.v1.PublishCRLRequest
+	53,  // 95: cairn.sa.v1.StorageAuthority.PutIssuer:input_type -> cairn.sa.v1.PutIssuerRequest
+	55,  // 96: cairn.sa.v1.StorageAuthority.BlockKey:input_type -> cairn.sa.v1.BlockKeyRequest
+	57,  // 97: cairn.sa.v1.StorageAuthority.KeyBlocked:input_type -> cairn.sa.v1.KeyBlockedRequest
+	59,  // 98: cairn.sa.v1.StorageAuthority.Lease:input_type -> cairn.sa.v1.LeaseRequest
+	62,  // 99: cairn.sa.v1.StorageAuthority.CreateExternalKey:input_type -> cairn.sa.v1.CreateExternalKeyRequest
+	64,  // 100: cairn.sa.v1.StorageAuthority.ExternalKey:input_type -> cairn.sa.v1.ExternalKeyRequest
+	66,  // 101: cairn.sa.v1.StorageAuthority.ExternalKeys:input_type -> cairn.sa.v1.ExternalKeysRequest
+	68,  // 102: cairn.sa.v1.StorageAuthority.RevokeExternalKey:input_type -> cairn.sa.v1.RevokeExternalKeyRequest
+	73,  // 103: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:input_type -> cairn.sa.v1.CreateRenewalOrderRequest
+	75,  // 104: cairn.sa.v1.StorageAuthority.RenewalOrders:input_type -> cairn.sa.v1.RenewalOrdersRequest
+	77,  // 105: cairn.sa.v1.StorageAuthority.CancelOrder:input_type -> cairn.sa.v1.CancelOrderRequest
+	33,  // 106: cairn.sa.v1.StorageAuthority.ClaimRenewals:input_type -> cairn.sa.v1.ClaimRequest
+	39,  // 107: cairn.sa.v1.StorageAuthority.RecordRenewal:input_type -> cairn.sa.v1.RecordIssuanceRequest
+	79,  // 108: cairn.sa.v1.StorageAuthority.Certificates:input_type -> cairn.sa.v1.InventoryRequest
+	80,  // 109: cairn.sa.v1.StorageAuthority.KeysToSweep:input_type -> cairn.sa.v1.KeysToSweepRequest
+	82,  // 110: cairn.sa.v1.StorageAuthority.RecordKeySweep:input_type -> cairn.sa.v1.RecordKeySweepRequest
+	0,   // 111: cairn.sa.v1.StorageAuthority.Account:output_type -> cairn.sa.v1.AccountResponse
+	0,   // 112: cairn.sa.v1.StorageAuthority.AccountByKey:output_type -> cairn.sa.v1.AccountResponse
+	1,   // 113: cairn.sa.v1.StorageAuthority.Order:output_type -> cairn.sa.v1.OrderResponse
+	10,  // 114: cairn.sa.v1.StorageAuthority.Orders:output_type -> cairn.sa.v1.OrdersResponse
+	2,   // 115: cairn.sa.v1.StorageAuthority.Authorization:output_type -> cairn.sa.v1.AuthorizationResponse
+	4,   // 116: cairn.sa.v1.StorageAuthority.Certificate:output_type -> cairn.sa.v1.CertificateResponse
+	14,  // 117: cairn.sa.v1.StorageAuthority.Issuer:output_type -> cairn.sa.v1.IssuerResponse
+	16,  // 118: cairn.sa.v1.StorageAuthority.Issuers:output_type -> cairn.sa.v1.IssuersResponse
+	18,  // 119: cairn.sa.v1.StorageAuthority.CRL:output_type -> cairn.sa.v1.CRLResponse
+	72,  // 120: cairn.sa.v1.StorageAuthority.RenewalOrder:output_type -> cairn.sa.v1.RenewalOrderResponse
+	21,  // 121: cairn.sa.v1.StorageAuthority.Ping:output_type -> cairn.sa.v1.PingResponse
+	23,  // 122: cairn.sa.v1.StorageAuthority.CreateAccount:output_type -> cairn.sa.v1.CreateAccountResponse
+	0,   // 123: cairn.sa.v1.StorageAuthority.UpdateAccount:output_type -> cairn.sa.v1.AccountResponse
+	0,   // 124: cairn.sa.v1.StorageAuthority.ChangeAccountKey:output_type -> cairn.sa.v1.AccountResponse
+	27,  // 125: cairn.sa.v1.StorageAuthority.CreateOrder:output_type -> cairn.sa.v1.CreateOrderResponse
+	3,   // 126: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:output_type -> cairn.sa.v1.AuthorizationsResponse
+	30,  // 127: cairn.sa.v1.StorageAuthority.CreateAuthorization:output_type -> cairn.sa.v1.CreateAuthorizationResponse
+	2,   // 128: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:output_type -> cairn.sa.v1.AuthorizationResponse
+	2,   // 129: cairn.sa.v1.StorageAuthority.BeginValidation:output_type -> cairn.sa.v1.AuthorizationResponse
+	3,   // 130: cairn.sa.v1.StorageAuthority.ClaimValidations:output_type -> cairn.sa.v1.AuthorizationsResponse
+	35,  // 131: cairn.sa.v1.StorageAuthority.RetryValidation:output_type -> cairn.sa.v1.RetryValidationResponse
+	2,   // 132: cairn.sa.v1.StorageAuthority.CompleteValidation:output_type -> cairn.sa.v1.AuthorizationResponse
+	38,  // 133: cairn.sa.v1.StorageAuthority.RecordCAA:output_type -> cairn.sa.v1.RecordCAAResponse
+	40,  // 134: cairn.sa.v1.StorageAuthority.RecordIssuance:output_type -> cairn.sa.v1.RecordIssuanceResponse
+	5,   // 135: cairn.sa.v1.StorageAuthority.ClaimIssuances:output_type -> cairn.sa.v1.CertificatesResponse
+	42,  // 136: cairn.sa.v1.StorageAuthority.CompleteIssuance:output_type -> cairn.sa.v1.CompleteIssuanceResponse
+	44,  // 137: cairn.sa.v1.StorageAuthority.FailIssuance:output_type -> cairn.sa.v1.FailIssuanceResponse
+	46,  // 138: cairn.sa.v1.StorageAuthority.Revoke:output_type -> cairn.sa.v1.RevokeResponse
+	48,  // 139: cairn.sa.v1.StorageAuthority.Revocations:output_type -> cairn.sa.v1.RevocationsResponse
+	50,  // 140: cairn.sa.v1.StorageAuthority.LatestRevocation:output_type -> cairn.sa.v1.LatestRevocationResponse
+	52,  // 141: cairn.sa.v1.StorageAuthority.PublishCRL:output_type -> cairn.sa.v1.PublishCRLResponse
+	54,  // 142: cairn.sa.v1.StorageAuthority.PutIssuer:output_type -> cairn.sa.v1.PutIssuerResponse
+	56,  // 143: cairn.sa.v1.StorageAuthority.BlockKey:output_type -> cairn.sa.v1.BlockKeyResponse
+	58,  // 144: cairn.sa.v1.StorageAuthority.KeyBlocked:output_type -> cairn.sa.v1.KeyBlockedResponse
+	60,  // 145: cairn.sa.v1.StorageAuthority.Lease:output_type -> cairn.sa.v1.LeaseResponse
+	63,  // 146: cairn.sa.v1.StorageAuthority.CreateExternalKey:output_type -> cairn.sa.v1.CreateExternalKeyResponse
+	65,  // 147: cairn.sa.v1.StorageAuthority.ExternalKey:output_type -> cairn.sa.v1.ExternalKeyResponse
+	67,  // 148: cairn.sa.v1.StorageAuthority.ExternalKeys:output_type -> cairn.sa.v1.ExternalKeysResponse
+	69,  // 149: cairn.sa.v1.StorageAuthority.RevokeExternalKey:output_type -> cairn.sa.v1.RevokeExternalKeyResponse
+	74,  // 150: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:output_type -> cairn.sa.v1.CreateRenewalOrderResponse
+	76,  // 151: cairn.sa.v1.StorageAuthority.RenewalOrders:output_type -> cairn.sa.v1.RenewalOrdersResponse
+	1,   // 152: cairn.sa.v1.StorageAuthority.CancelOrder:output_type -> cairn.sa.v1.OrderResponse
+	78,  // 153: cairn.sa.v1.StorageAuthority.ClaimRenewals:output_type -> cairn.sa.v1.OrdersClaimedResponse
+	40,  // 154: cairn.sa.v1.StorageAuthority.RecordRenewal:output_type -> cairn.sa.v1.RecordIssuanceResponse
+	5,   // 155: cairn.sa.v1.StorageAuthority.Certificates:output_type -> cairn.sa.v1.CertificatesResponse
+	81,  // 156: cairn.sa.v1.StorageAuthority.KeysToSweep:output_type -> cairn.sa.v1.KeysToSweepResponse
+	83,  // 157: cairn.sa.v1.StorageAuthority.RecordKeySweep:output_type -> cairn.sa.v1.RecordKeySweepResponse
+	111, // [111:158] is the sub-list for method output_type
+	64,  // [64:111] is the sub-list for method input_type
+	64,  // [64:64] is the sub-list for extension type_name
+	64,  // [64:64] is the sub-list for extension extendee
+	0,   // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_sa_proto_init() }
@@ -4572,7 +4877,7 @@ func file_internal_rpc_sa_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_rpc_sa_proto_rawDesc), len(file_internal_rpc_sa_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   80,
+			NumMessages:   85,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -65,6 +65,9 @@ const (
 	StorageAuthority_CancelOrder_FullMethodName             = "/cairn.sa.v1.StorageAuthority/CancelOrder"
 	StorageAuthority_ClaimRenewals_FullMethodName           = "/cairn.sa.v1.StorageAuthority/ClaimRenewals"
 	StorageAuthority_RecordRenewal_FullMethodName           = "/cairn.sa.v1.StorageAuthority/RecordRenewal"
+	StorageAuthority_Certificates_FullMethodName            = "/cairn.sa.v1.StorageAuthority/Certificates"
+	StorageAuthority_KeysToSweep_FullMethodName             = "/cairn.sa.v1.StorageAuthority/KeysToSweep"
+	StorageAuthority_RecordKeySweep_FullMethodName          = "/cairn.sa.v1.StorageAuthority/RecordKeySweep"
 )
 
 // StorageAuthorityClient is the client API for StorageAuthority service.
@@ -126,6 +129,10 @@ type StorageAuthorityClient interface {
 	CancelOrder(ctx context.Context, in *CancelOrderRequest, opts ...grpc.CallOption) (*OrderResponse, error)
 	ClaimRenewals(ctx context.Context, in *ClaimRequest, opts ...grpc.CallOption) (*OrdersClaimedResponse, error)
 	RecordRenewal(ctx context.Context, in *RecordIssuanceRequest, opts ...grpc.CallOption) (*RecordIssuanceResponse, error)
+	// InventoryStore.
+	Certificates(ctx context.Context, in *InventoryRequest, opts ...grpc.CallOption) (*CertificatesResponse, error)
+	KeysToSweep(ctx context.Context, in *KeysToSweepRequest, opts ...grpc.CallOption) (*KeysToSweepResponse, error)
+	RecordKeySweep(ctx context.Context, in *RecordKeySweepRequest, opts ...grpc.CallOption) (*RecordKeySweepResponse, error)
 }
 
 type storageAuthorityClient struct {
@@ -576,6 +583,36 @@ func (c *storageAuthorityClient) RecordRenewal(ctx context.Context, in *RecordIs
 	return out, nil
 }
 
+func (c *storageAuthorityClient) Certificates(ctx context.Context, in *InventoryRequest, opts ...grpc.CallOption) (*CertificatesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CertificatesResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_Certificates_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) KeysToSweep(ctx context.Context, in *KeysToSweepRequest, opts ...grpc.CallOption) (*KeysToSweepResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(KeysToSweepResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_KeysToSweep_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) RecordKeySweep(ctx context.Context, in *RecordKeySweepRequest, opts ...grpc.CallOption) (*RecordKeySweepResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecordKeySweepResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_RecordKeySweep_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // StorageAuthorityServer is the server API for StorageAuthority service.
 // All implementations must embed UnimplementedStorageAuthorityServer
 // for forward compatibility.
@@ -635,6 +672,10 @@ type StorageAuthorityServer interface {
 	CancelOrder(context.Context, *CancelOrderRequest) (*OrderResponse, error)
 	ClaimRenewals(context.Context, *ClaimRequest) (*OrdersClaimedResponse, error)
 	RecordRenewal(context.Context, *RecordIssuanceRequest) (*RecordIssuanceResponse, error)
+	// InventoryStore.
+	Certificates(context.Context, *InventoryRequest) (*CertificatesResponse, error)
+	KeysToSweep(context.Context, *KeysToSweepRequest) (*KeysToSweepResponse, error)
+	RecordKeySweep(context.Context, *RecordKeySweepRequest) (*RecordKeySweepResponse, error)
 	mustEmbedUnimplementedStorageAuthorityServer()
 }
 
@@ -776,6 +817,15 @@ func (UnimplementedStorageAuthorityServer) ClaimRenewals(context.Context, *Claim
 }
 func (UnimplementedStorageAuthorityServer) RecordRenewal(context.Context, *RecordIssuanceRequest) (*RecordIssuanceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RecordRenewal not implemented")
+}
+func (UnimplementedStorageAuthorityServer) Certificates(context.Context, *InventoryRequest) (*CertificatesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Certificates not implemented")
+}
+func (UnimplementedStorageAuthorityServer) KeysToSweep(context.Context, *KeysToSweepRequest) (*KeysToSweepResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method KeysToSweep not implemented")
+}
+func (UnimplementedStorageAuthorityServer) RecordKeySweep(context.Context, *RecordKeySweepRequest) (*RecordKeySweepResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RecordKeySweep not implemented")
 }
 func (UnimplementedStorageAuthorityServer) mustEmbedUnimplementedStorageAuthorityServer() {}
 func (UnimplementedStorageAuthorityServer) testEmbeddedByValue()                          {}
@@ -1590,6 +1640,60 @@ func _StorageAuthority_RecordRenewal_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _StorageAuthority_Certificates_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(InventoryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).Certificates(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_Certificates_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).Certificates(ctx, req.(*InventoryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_KeysToSweep_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(KeysToSweepRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).KeysToSweep(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_KeysToSweep_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).KeysToSweep(ctx, req.(*KeysToSweepRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_RecordKeySweep_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecordKeySweepRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).RecordKeySweep(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_RecordKeySweep_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).RecordKeySweep(ctx, req.(*RecordKeySweepRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // StorageAuthority_ServiceDesc is the grpc.ServiceDesc for StorageAuthority service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1772,6 +1876,18 @@ var StorageAuthority_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RecordRenewal",
 			Handler:    _StorageAuthority_RecordRenewal_Handler,
+		},
+		{
+			MethodName: "Certificates",
+			Handler:    _StorageAuthority_Certificates_Handler,
+		},
+		{
+			MethodName: "KeysToSweep",
+			Handler:    _StorageAuthority_KeysToSweep_Handler,
+		},
+		{
+			MethodName: "RecordKeySweep",
+			Handler:    _StorageAuthority_RecordKeySweep_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -201,6 +201,7 @@ type CheckCAARequest struct {
 	Wildcard      bool                   `protobuf:"varint,3,opt,name=wildcard,proto3" json:"wildcard,omitempty"`
 	Method        string                 `protobuf:"bytes,10,opt,name=method,proto3" json:"method,omitempty"`
 	AccountUrl    string                 `protobuf:"bytes,11,opt,name=account_url,json=accountUrl,proto3" json:"account_url,omitempty"`
+	OnionCaa      *acmepb.OnionCAA       `protobuf:"bytes,20,opt,name=onion_caa,json=onionCaa,proto3" json:"onion_caa,omitempty"` // optional
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -268,6 +269,13 @@ func (x *CheckCAARequest) GetAccountUrl() string {
 		return x.AccountUrl
 	}
 	return ""
+}
+
+func (x *CheckCAARequest) GetOnionCaa() *acmepb.OnionCAA {
+	if x != nil {
+		return x.OnionCaa
+	}
+	return nil
 }
 
 type CheckCAAResponse struct {
@@ -360,7 +368,7 @@ const file_internal_rpc_va_proto_rawDesc = "" +
 	"\aproblem\x18\x01 \x01(\v2\x16.cairn.acme.v1.ProblemR\aproblem\x12\x19\n" +
 	"\bmay_heal\x18\x02 \x01(\bR\amayHeal\x123\n" +
 	"\bevidence\x18\x03 \x01(\v2\x17.cairn.acme.v1.EvidenceR\bevidence\x12\x16\n" +
-	"\x06proven\x18\x04 \x01(\bR\x06proven\"\xbf\x01\n" +
+	"\x06proven\x18\x04 \x01(\bR\x06proven\"\xf5\x01\n" +
 	"\x0fCheckCAARequest\x12\x1c\n" +
 	"\tdirectory\x18\x01 \x01(\tR\tdirectory\x129\n" +
 	"\n" +
@@ -370,7 +378,8 @@ const file_internal_rpc_va_proto_rawDesc = "" +
 	"\x06method\x18\n" +
 	" \x01(\tR\x06method\x12\x1f\n" +
 	"\vaccount_url\x18\v \x01(\tR\n" +
-	"accountUrl\"\xb5\x01\n" +
+	"accountUrl\x124\n" +
+	"\tonion_caa\x18\x14 \x01(\v2\x17.cairn.acme.v1.OnionCAAR\bonionCaa\"\xb5\x01\n" +
 	"\x10CheckCAAResponse\x120\n" +
 	"\aproblem\x18\x01 \x01(\v2\x16.cairn.acme.v1.ProblemR\aproblem\x12\x19\n" +
 	"\bmay_heal\x18\x02 \x01(\bR\amayHeal\x126\n" +
@@ -401,24 +410,26 @@ var file_internal_rpc_va_proto_goTypes = []any{
 	(*acmepb.Identifier)(nil),  // 4: cairn.acme.v1.Identifier
 	(*acmepb.Problem)(nil),     // 5: cairn.acme.v1.Problem
 	(*acmepb.Evidence)(nil),    // 6: cairn.acme.v1.Evidence
-	(*acmepb.CAAEvidence)(nil), // 7: cairn.acme.v1.CAAEvidence
+	(*acmepb.OnionCAA)(nil),    // 7: cairn.acme.v1.OnionCAA
+	(*acmepb.CAAEvidence)(nil), // 8: cairn.acme.v1.CAAEvidence
 }
 var file_internal_rpc_va_proto_depIdxs = []int32{
 	4, // 0: cairn.va.v1.ValidateRequest.identifier:type_name -> cairn.acme.v1.Identifier
 	5, // 1: cairn.va.v1.ValidateResponse.problem:type_name -> cairn.acme.v1.Problem
 	6, // 2: cairn.va.v1.ValidateResponse.evidence:type_name -> cairn.acme.v1.Evidence
 	4, // 3: cairn.va.v1.CheckCAARequest.identifier:type_name -> cairn.acme.v1.Identifier
-	5, // 4: cairn.va.v1.CheckCAAResponse.problem:type_name -> cairn.acme.v1.Problem
-	7, // 5: cairn.va.v1.CheckCAAResponse.evidence:type_name -> cairn.acme.v1.CAAEvidence
-	0, // 6: cairn.va.v1.ValidationAuthority.Validate:input_type -> cairn.va.v1.ValidateRequest
-	2, // 7: cairn.va.v1.ValidationAuthority.CheckCAA:input_type -> cairn.va.v1.CheckCAARequest
-	1, // 8: cairn.va.v1.ValidationAuthority.Validate:output_type -> cairn.va.v1.ValidateResponse
-	3, // 9: cairn.va.v1.ValidationAuthority.CheckCAA:output_type -> cairn.va.v1.CheckCAAResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	7, // 4: cairn.va.v1.CheckCAARequest.onion_caa:type_name -> cairn.acme.v1.OnionCAA
+	5, // 5: cairn.va.v1.CheckCAAResponse.problem:type_name -> cairn.acme.v1.Problem
+	8, // 6: cairn.va.v1.CheckCAAResponse.evidence:type_name -> cairn.acme.v1.CAAEvidence
+	0, // 7: cairn.va.v1.ValidationAuthority.Validate:input_type -> cairn.va.v1.ValidateRequest
+	2, // 8: cairn.va.v1.ValidationAuthority.CheckCAA:input_type -> cairn.va.v1.CheckCAARequest
+	1, // 9: cairn.va.v1.ValidationAuthority.Validate:output_type -> cairn.va.v1.ValidateResponse
+	3, // 10: cairn.va.v1.ValidationAuthority.CheckCAA:output_type -> cairn.va.v1.CheckCAAResponse
+	9, // [9:11] is the sub-list for method output_type
+	7, // [7:9] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_va_proto_init() }

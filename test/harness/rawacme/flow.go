@@ -65,6 +65,7 @@ type Challenge struct {
 	URL       string   `json:"url"`
 	Status    string   `json:"status"`
 	Token     string   `json:"token"`
+	Nonce     string   `json:"nonce"` // RFC 9799 §3.2
 	Validated string   `json:"validated"`
 	Error     *Problem `json:"error"`
 }
