@@ -126,10 +126,7 @@ func (m *maker) verifyPath(a artefact, cert *x509.Certificate, onDisk map[string
 	return err
 }
 
-var (
-	oidExtendedKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 37}
-	oidOCSPNoCheck      = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}
-)
+var oidOCSPNoCheck = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}
 
 // verifyOCSPSigner checks what RFC 6960 §4.2.2.2 and Baseline Requirements
 // §7.1.2.8 ask of a delegated signer.
