@@ -30,7 +30,8 @@ var secret = []byte("correct horse")
 
 func given() ([]byte, error) { return secret, nil }
 
-// wholePlan has one of everything, and two roots that certify each other.
+// wholePlan has one of everything, and two roots that certify each other. Its
+// keys are quick to make and, but for one, to open.
 func wholePlan() Plan {
 	none := 0
 	name := func(cn string) pkix.Name {
@@ -42,22 +43,22 @@ func wholePlan() Plan {
 	}
 	issuing := between
 	issuing.PathLength, issuing.PermittedNames = &none, []string{"test"}
-	encrypted := func(file string, t key.Type) Key { return Key{Type: t, File: file, Passphrase: given} }
+	plain := func(file string) Key { return Key{Type: key.P256, File: file} }
 	return Plan{
 		Roots: []CA{
-			{Name: "r1", File: "r1.pem", Subject: name("Root 1"), Key: encrypted("keys/r1.key", key.P384), Validity: Validity{For: 7300 * day}},
-			{Name: "r2", File: "r2.pem", Subject: name("Root 2"), Key: encrypted("keys/r2.key", key.RSA), Validity: Validity{For: 7300 * day}},
+			{Name: "r1", File: "r1.pem", Subject: name("Root 1"), Key: Key{Type: key.P384, File: "keys/r1.key", Passphrase: given}, Validity: Validity{For: 7300 * day}},
+			{Name: "r2", File: "r2.pem", Subject: name("Root 2"), Key: plain("keys/r2.key"), Validity: Validity{For: 7300 * day}},
 		},
 		// The one below stands before the one above.
 		Intermediates: []CA{
-			{Name: "a", File: "a.pem", Subject: name("Issuing"), Key: Key{Type: key.P256, File: "keys/a.key"}, Validity: Validity{For: 365 * day}, Issuer: "policy", Extensions: issuing},
-			{Name: "policy", File: "policy.pem", Subject: name("Policy"), Key: encrypted("keys/policy.key", key.P384), Validity: Validity{For: 730 * day}, Issuer: "r1", Extensions: between},
+			{Name: "a", File: "a.pem", Subject: name("Issuing"), Key: plain("keys/a.key"), Validity: Validity{For: 365 * day}, Issuer: "policy", Extensions: issuing},
+			{Name: "policy", File: "policy.pem", Subject: name("Policy"), Key: plain("keys/policy.key"), Validity: Validity{For: 730 * day}, Issuer: "r1", Extensions: between},
 		},
 		CrossCertificates: []Cross{
 			{Name: "r1-by-r2", File: "r1-by-r2.pem", Of: "r1", Issuer: "r2", Validity: Validity{For: 3650 * day}, Extensions: between},
 			{Name: "r2-by-r1", File: "r2-by-r1.pem", Of: "r2", Issuer: "r1", Validity: Validity{For: 3650 * day}, Extensions: between},
 		},
-		OCSPSigners: []OCSPSigner{{Name: "ocsp", File: "ocsp.pem", Key: encrypted("keys/ocsp.key", key.P256), Issuer: "r1", Validity: Validity{For: 90 * day}}},
+		OCSPSigners: []OCSPSigner{{Name: "ocsp", File: "ocsp.pem", Key: plain("keys/ocsp.key"), Issuer: "r1", Validity: Validity{For: 90 * day}}},
 		CRLs: []CRL{{Name: "crl", File: "r1.crl", Issuer: "r1", Number: 7, Validity: Validity{For: 180 * day}, Revoked: []Revoked{
 			{Serial: mustSerial("1a2b3c"), At: time.Now().Add(-time.Hour), Reason: acme.ReasonKeyCompromise},
 		}}},
@@ -120,7 +121,9 @@ func files(t *testing.T, folder string) map[string]os.FileMode {
 // Everything that a plan can have, as others see it.
 func TestCeremony(t *testing.T) {
 	t.Parallel()
-	cfg := config(t, wholePlan())
+	plan := wholePlan()
+	plan.Roots[1].Key = Key{Type: key.RSA, File: "keys/r2.key", Passphrase: given}
+	cfg := config(t, plan)
 	var out bytes.Buffer
 	cfg.Out, cfg.Header = &out, []Line{{"by", "a test\x1b[31m"}}
 	if err := Run(cfg); err != nil {
@@ -334,7 +337,7 @@ func TestPlans(t *testing.T) {
 		{"a CRL's reason", func(p *Plan) { p.CRLs[0].Revoked[0].Reason = acme.ReasonCertificateHold }, "e_cab_crl_has_valid_reason_code"},
 		{"a CRL without a number", func(p *Plan) { p.CRLs[0].Number = 0 }, "has a number"},
 		{"a chain that is none", func(p *Plan) { p.Chains[0].Certificates = []string{"a", "r1-by-r2"} }, "was not issued by"},
-		{"a weak key", func(p *Plan) { p.Roots[1].Key.Bits = 1024 }, "2048"},
+		{"a weak key", func(p *Plan) { p.Roots[1].Key.Type, p.Roots[1].Key.Bits = key.RSA, 1024 }, "2048"},
 		{"an OCSP signer of an absent CA", func(p *Plan) { p.OCSPSigners[0].Issuer = "nobody" }, "not in the plan"},
 		{"a cross-certificate of itself", func(p *Plan) { p.CrossCertificates[0].Issuer = "r1" }, "does not cross-certify itself"},
 		{"an empty passphrase", func(p *Plan) { p.Roots[0].Key.Passphrase = func() ([]byte, error) { return nil, nil } }, "empty"},

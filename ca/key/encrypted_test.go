@@ -33,7 +33,7 @@ func openssl(t *testing.T, folder string, args ...string) []byte {
 // Encrypted keys go into files and come back, and OpenSSL reads them.
 func TestEncrypted(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []Type{P256, P384, P521, RSA, Ed25519} {
+	for _, kind := range []Type{P256, RSA, Ed25519} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			signer, err := Generate(kind, rand.Reader)
@@ -55,15 +55,18 @@ func TestEncrypted(t *testing.T) {
 			if err != nil || !Equal(back.Public(), signer.Public()) {
 				t.Fatalf("read back %v, %v", back, err)
 			}
+			plain := openssl(t, filepath.Dir(path), "pkcs8", "-in", path, "-passin", "pass:"+string(passphrase))
+			if again, err := ParsePEM(plain, nil); err != nil || !Equal(again.Public(), signer.Public()) {
+				t.Errorf("openssl reads another key: %v", err)
+			}
+			if kind != P256 {
+				return // the rest is the same for all
+			}
 			if _, err := (File{Path: path, Passphrase: given([]byte("wrong"))}).Open(); !errors.Is(err, ErrPassphrase) || !strings.Contains(err.Error(), path) {
 				t.Errorf("a wrong passphrase: %v", err)
 			}
 			if _, err := ReadFile(path); err == nil || !strings.Contains(err.Error(), "encrypted") {
 				t.Errorf("no passphrase: %v", err)
-			}
-			plain := openssl(t, filepath.Dir(path), "pkcs8", "-in", path, "-passin", "pass:"+string(passphrase))
-			if again, err := ParsePEM(plain, nil); err != nil || !Equal(again.Public(), signer.Public()) {
-				t.Errorf("openssl reads another key: %v", err)
 			}
 		})
 	}
