@@ -11,9 +11,10 @@ type metrics struct {
 	validations *prometheus.CounterVec // by challenge type and result
 	revocations *prometheus.CounterVec // by reason
 	limited     *prometheus.CounterVec // by limit
+	waits       prometheus.Counter     // accepted validations that found no place
 }
 
-func newMetrics(reg prometheus.Registerer) (metrics, error) {
+func newMetrics(reg prometheus.Registerer, places *places) (metrics, error) {
 	m := metrics{
 		orders: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cairn_ra_orders_total", Help: "Orders created.",
@@ -27,9 +28,16 @@ func newMetrics(reg prometheus.Registerer) (metrics, error) {
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cairn_ra_rate_limited_total", Help: "Requests refused by a rate limit.",
 		}, []string{"limit"}),
+		waits: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "cairn_ra_validation_waits_total", Help: "Challenge responses whose validation had to wait for a place.",
+		}),
 	}
 	if reg == nil {
 		return m, nil
 	}
-	return m, errors.Join(reg.Register(m.orders), reg.Register(m.validations), reg.Register(m.revocations), reg.Register(m.limited))
+	running := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "cairn_ra_validations_in_flight", Help: "Validation tries that are running.",
+	}, func() float64 { return float64(places.inFlight()) })
+	return m, errors.Join(reg.Register(m.orders), reg.Register(m.validations), reg.Register(m.revocations), reg.Register(m.limited),
+		reg.Register(m.waits), reg.Register(running))
 }

@@ -35,6 +35,8 @@ type Config struct {
 	// TryTimeout bounds one validation try; the lease on the work lasts a
 	// little longer.
 	TryTimeout time.Duration
+	// Places bounds the tries that run at once; the zero value: the defaults.
+	Places Places
 	// Limits bounds what clients may ask for; the zero value sets no limit.
 	Limits Limits
 	// RevokeUnasked is how many certificates are revoked for one blocked key
@@ -106,6 +108,7 @@ type RA struct {
 	Config
 	directories map[string]Directory
 	limits      *limiter
+	places      *places
 	metrics     metrics
 	// owner names this process in the leases it holds.
 	owner string
@@ -135,10 +138,11 @@ func New(cfg Config) (*RA, error) {
 		Config:      cfg,
 		directories: make(map[string]Directory, len(cfg.Directories)),
 		limits:      newLimiter(cfg.Limits, cfg.Now),
+		places:      newPlaces(cfg.Places),
 		owner:       "ra " + id.String(),
 	}
 	r.base, r.stop = context.WithCancel(context.Background())
-	if r.metrics, err = newMetrics(cfg.Metrics); err != nil {
+	if r.metrics, err = newMetrics(cfg.Metrics, r.places); err != nil {
 		return nil, err
 	}
 	for _, d := range cfg.Directories {

@@ -44,16 +44,29 @@ func (r *RA) RespondToChallenge(ctx context.Context, req RespondToChallenge) (ac
 	if err := r.limited(r.limits.mayValidate(authz.Account, authz.Identifier)); err != nil {
 		return acme.Authorization{}, err
 	}
+	// Without a place the lease ends as it begins: the validation is claimed
+	// when there is one.
+	mayRun, leaseUntil := r.places.take(authz.Account), r.Now()
+	if mayRun {
+		leaseUntil = r.leaseEnd()
+	}
 	begun, err := r.Store.BeginValidation(ctx, sa.BeginValidation{
 		Authorization: authz.ID, Type: req.Type, Response: req.Response,
 		KeyThumbprint: req.Account.Key.Thumbprint(),
-		Owner:         r.owner, LeaseUntil: r.leaseEnd(),
+		Owner:         r.owner, LeaseUntil: leaseUntil,
 	})
+	if err != nil && mayRun {
+		r.places.release(authz.Account)
+	}
 	if errors.Is(err, sa.ErrConflict) {
 		return r.ownAuthorization(ctx, req.Account.ID, req.Authorization) // another request was first
 	}
 	if err != nil {
 		return acme.Authorization{}, fmt.Errorf("beginning the validation of %s: %w", authz.ID, err)
+	}
+	if !mayRun {
+		r.metrics.waits.Inc()
+		return begun, nil
 	}
 	return r.await(r.startValidation(req.Account, begun), begun), nil
 }
@@ -75,15 +88,23 @@ func (r *RA) await(result <-chan acme.Authorization, begun acme.Authorization) a
 	}
 }
 
-// startValidation runs one try on a leased authorization. The channel gets
-// the authorization as it stands afterwards.
+// startValidation runs one try on a leased authorization, in a place that its
+// account holds and that it gives back. The channel gets the authorization as
+// it stands afterwards.
 func (r *RA) startValidation(account acme.Account, authz acme.Authorization) <-chan acme.Authorization {
 	result := make(chan acme.Authorization, 1)
 	r.work.Add(1)
 	go func() {
 		defer r.work.Done()
+		defer r.places.release(authz.Account)
 		after, err := r.validate(r.base, account, authz)
-		if err != nil {
+		switch {
+		case isBusy(err):
+			// The try counts for nothing; the next one begins when the lease
+			// has lapsed.
+			r.metrics.validations.WithLabelValues(string(authz.Attempt.Type), "busy").Inc()
+			after = authz
+		case err != nil:
 			// The lease lapses, and the work is claimed again.
 			r.Logger.LogAttrs(r.base, slog.LevelError, "validation try came to no result",
 				slog.String("authorization", authz.ID.String()), slog.Any("error", err))
@@ -204,20 +225,46 @@ func (r *RA) drain() {
 }
 
 func (r *RA) claim(ctx context.Context) error {
-	claimed, err := r.Store.ClaimValidations(ctx, sa.Claim{Owner: r.owner, LeaseUntil: r.leaseEnd(), Limit: claimLimit})
-	if err != nil {
-		return err
-	}
 	accounts := make(map[acme.ID]acme.Account)
+	for {
+		limit, perAccount, full := r.places.free(claimLimit)
+		if limit == 0 {
+			return nil
+		}
+		claimed, err := r.Store.ClaimValidations(ctx, sa.Claim{
+			Owner: r.owner, LeaseUntil: r.leaseEnd(), Limit: limit, PerAccount: perAccount, Except: full,
+		})
+		if err != nil {
+			return err
+		}
+		if err := r.startClaimed(ctx, claimed, accounts); err != nil {
+			return err
+		}
+		if len(claimed) < limit {
+			return nil
+		}
+	}
+}
+
+// startClaimed starts what was claimed. accounts are those that were read.
+func (r *RA) startClaimed(ctx context.Context, claimed []acme.Authorization, accounts map[acme.ID]acme.Account) error {
 	for _, authz := range claimed {
 		account, ok := accounts[authz.Account]
 		if !ok {
+			var err error
 			if account, err = r.Store.Account(ctx, authz.Account); err != nil {
 				return fmt.Errorf("reading account %s: %w", authz.Account, err)
 			}
 			accounts[authz.Account] = account
 		}
+		r.places.takeClaimed(authz.Account)
 		r.startValidation(account, authz)
 	}
 	return nil
+}
+
+// isBusy tells that the validation authority had no place for a try in time.
+func isBusy(err error) bool {
+	var p *acme.Problem
+	return errors.As(err, &p) && p.Type == acme.RateLimited
 }

@@ -67,10 +67,13 @@ RETURNING ` + certificateColumns
 }
 
 // queries are the statements that the dialect has a word in.
-type queries struct{ claimValidations, claimIssuances, claimRenewals string }
+type queries struct{ validationsDue, claimValidations, claimIssuances, claimRenewals string }
 
 func newQueries(d dialect) queries {
-	return queries{claimValidations: claimValidations(d), claimIssuances: claimIssuances(d), claimRenewals: claimRenewals(d)}
+	return queries{
+		validationsDue: validationsDue(d), claimValidations: claimValidations(d),
+		claimIssuances: claimIssuances(d), claimRenewals: claimRenewals(d),
+	}
 }
 
 func certificateDest(c *acme.Certificate) []any {

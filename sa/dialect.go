@@ -22,6 +22,9 @@ type dialect struct {
 	hasTable string
 	// skipLocked ends a SELECT of rows that several processes share out.
 	skipLocked string
+	// idList is a subquery of the identifiers that formatIDs has put into $N,
+	// which %[1]s stands for.
+	idList string
 	// isUniqueViolation tells whether a row with that key was there already.
 	isUniqueViolation func(error) bool
 }
@@ -31,6 +34,7 @@ var sqliteDialect = dialect{
 	migrations: migrations.SQLite,
 	goose:      goose.DialectSQLite3,
 	hasTable:   `SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = $1`,
+	idList:     `(SELECT unhex(value) FROM json_each(%[1]s))`,
 	isUniqueViolation: func(err error) bool {
 		var e *sqlite.Error
 		return errors.As(err, &e) &&
@@ -44,6 +48,7 @@ var postgresDialect = dialect{
 	goose:      goose.DialectPostgres,
 	hasTable:   `SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = $1`,
 	skipLocked: ` FOR UPDATE SKIP LOCKED`,
+	idList:     `(SELECT decode(value, 'hex') FROM jsonb_array_elements_text(CAST(%[1]s AS jsonb)))`,
 	isUniqueViolation: func(err error) bool {
 		var e *pgconn.PgError
 		return errors.As(err, &e) && e.Code == "23505"

@@ -157,7 +157,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 		"selectAuthorization": selectAuthorization, "deactivateAuthorization": deactivateAuthorization, "recordCAA": recordCAA,
 		"reusableAuthorizations": reusableAuthorizations + placeholders(5, 3),
 		"reusableSubdomains":     reusableAuthorizations + placeholders(5, 3) + reusableSubdomains + placeholders(8, 4),
-		"beginValidation":        beginValidation, "retryValidation": retryValidation, "completeValidation": completeValidation, "validationDue": validationDue,
+		"beginValidation":        beginValidation, "retryValidation": retryValidation, "completeValidation": completeValidation, "validationsDue": db.queries.validationsDue,
 		"claimValidations": db.queries.claimValidations, "claimIssuances": db.queries.claimIssuances, "issuanceDue": issuanceDue,
 		"selectCertificate": selectCertificate, "finalizeOrder": finalizeOrder, "completeIssuance": completeIssuance, "failIssuance": failIssuance, "failOrder": failOrder,
 		"insertRevocation": insertRevocation, "selectRevocations": selectRevocations, "latestRevocation": latestRevocation,
@@ -190,8 +190,17 @@ func TestStatementsUseIndexes(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
+		if name == "validationsDue" {
+			// It ranks what its window holds, which it finds by the index.
+			if !slices.ContainsFunc(plan, func(step string) bool {
+				return strings.HasPrefix(step, "SEARCH authorizations USING INDEX authorizations_lease (lease_until<?)")
+			}) {
+				t.Errorf("%s: %s", name, strings.Join(plan, "; "))
+			}
+			continue
+		}
 		for _, step := range plan {
-			if strings.HasPrefix(step, "SCAN") && step != "SCAN due" && step != "SCAN any_at_all" && step != "SCAN CONSTANT ROW" || strings.Contains(step, "TEMP B-TREE") {
+			if strings.HasPrefix(step, "SCAN") && step != "SCAN due" && !strings.HasPrefix(step, "SCAN json_each") && step != "SCAN any_at_all" && step != "SCAN CONSTANT ROW" || strings.Contains(step, "TEMP B-TREE") {
 				t.Errorf("%s: %s", name, strings.Join(plan, "; "))
 				break
 			}

@@ -21,6 +21,8 @@ type Config struct {
 	// Migrate lets Open create the schema, or bring an older one up to date.
 	// Without it a store that isn't up to date is refused.
 	Migrate bool
+	// ReadOnly is for a read replica (PostgreSQL): nothing is ever written.
+	ReadOnly bool
 	// Now is the clock by which things expire and leases lapse; nil: time.Now.
 	Now func() time.Time
 	// Logger hears of migrations and of statements that are tried again; nil:
@@ -72,6 +74,9 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 	scheme, rest, _ := strings.Cut(config.URL, ":")
 	switch scheme {
 	case "sqlite":
+		if config.ReadOnly {
+			return nil, errors.New("opening the store: SQLite has no read replicas; give the URL of a PostgreSQL server")
+		}
 		d.dialect = sqliteDialect
 		d.engine, err = openSQLite(ctx, rest, config, m)
 	case "postgres", "postgresql":
@@ -85,7 +90,7 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	d.queries = newQueries(d.dialect)
-	if config.Metrics != nil {
+	if config.Metrics != nil && !config.ReadOnly {
 		if err := config.Metrics.Register(newIncidentCollector(d)); err != nil {
 			return nil, errors.Join(fmt.Errorf("registering the metrics of incidents: %w", err), d.Close())
 		}

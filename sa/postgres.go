@@ -57,6 +57,9 @@ func openPostgres(ctx context.Context, config Config) (*postgresEngine, error) {
 	if _, ok := poolConfig.ConnConfig.RuntimeParams["application_name"]; !ok {
 		poolConfig.ConnConfig.RuntimeParams["application_name"] = "cairn"
 	}
+	if config.ReadOnly {
+		poolConfig.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return nil, fmt.Errorf("preparing connections to PostgreSQL: %w", err)

@@ -127,6 +127,8 @@ func encodeClaim(c Claim) *sapb.ClaimRequest {
 		Owner:      c.Owner,
 		LeaseUntil: rpc.EncodeTime(c.LeaseUntil),
 		Limit:      int64(c.Limit),
+		PerAccount: int64(c.PerAccount),
+		Except:     rpc.EncodeList(c.Except, rpc.EncodeID),
 	}
 }
 
@@ -135,6 +137,8 @@ func decodeClaim(d *rpc.Decoder, m *sapb.ClaimRequest) Claim {
 		Owner:      m.Owner,
 		LeaseUntil: d.Time("lease_until", m.LeaseUntil),
 		Limit:      d.Int("limit", m.Limit),
+		PerAccount: d.Int("per_account", m.PerAccount),
+		Except:     rpc.DecodeList(d, "except", m.Except, (*rpc.Decoder).ID),
 	}
 }
 

@@ -122,7 +122,8 @@ type OrderStore interface {
 	// not valid.
 	BeginValidation(ctx context.Context, begin BeginValidation) (acme.Authorization, error)
 	// ClaimValidations takes over validations whose lease has lapsed and
-	// whose NextTry has come, at most Limit, oldest first.
+	// whose NextTry has come, at most Limit. Accounts take turns, each with
+	// its oldest first.
 	ClaimValidations(ctx context.Context, claim Claim) ([]acme.Authorization, error)
 	// RetryValidation records a try that did not succeed and may yet: the
 	// challenge stays processing and shows the error. ErrConflict when the
@@ -241,6 +242,11 @@ type Claim struct {
 	Owner      string
 	LeaseUntil time.Time
 	Limit      int
+	// PerAccount is how many validations of one account are claimed at most,
+	// 0: Limit; Except are accounts of which none are. They are for
+	// ClaimValidations alone.
+	PerAccount int
+	Except     []acme.ID
 }
 
 // RetryValidation plans another try.

@@ -3,6 +3,8 @@ package sa
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,14 +32,32 @@ SET status = $4, expires = coalesce($5, expires), validated_at = $6, error = $7,
 RETURNING id, account_id, identifier, status, expires, created_at, seed, offered,
   attempt_type, attempt_started_at, attempt_response, key_thumbprint, tries, next_try, validated_at, NULL, NULL, NULL, subdomains`
 
-	validationDue = `SELECT 1 FROM authorizations WHERE lease_until <= $1 LIMIT 1`
+	// claimWindow is among how many of the validations whose lease lapsed
+	// first accounts take turns. One account can't fill it for long: soon it
+	// has as many as it may.
+	claimWindow = 2048
+	// claimRounds is how often a claim looks again when others were faster.
+	claimRounds = 4
 )
+
+// validationsDue chooses what to claim. It needs no transaction, so that a
+// long queue holds up no writer.
+func validationsDue(d dialect) string {
+	return `SELECT id FROM (
+  SELECT id, lease_until, row_number() OVER (PARTITION BY account_id ORDER BY lease_until, id) AS turn
+  FROM (
+    SELECT id, account_id, lease_until FROM authorizations
+    WHERE lease_until <= $1 AND account_id NOT IN ` + fmt.Sprintf(d.idList, "$2") + `
+    ORDER BY lease_until LIMIT $3
+  ) AS lapsed
+) AS ranked WHERE turn <= $4 ORDER BY turn, lease_until LIMIT $5`
+}
 
 // claimValidations takes the lapsed leases over. What can't succeed any more
 // leaves the queue.
 func claimValidations(d dialect) string {
 	return `WITH due AS MATERIALIZED (
-  SELECT id FROM authorizations WHERE lease_until <= $1 ORDER BY lease_until LIMIT $2` + d.skipLocked + `
+  SELECT id FROM authorizations WHERE id IN ` + fmt.Sprintf(d.idList, "$2") + ` AND lease_until <= $1` + d.skipLocked + `
 )
 UPDATE authorizations
 SET lease_owner = CASE WHEN status = 'pending' AND expires > $1 THEN CAST($3 AS TEXT) END,
@@ -59,27 +79,71 @@ func (d *DB) BeginValidation(ctx context.Context, begin BeginValidation) (a acme
 
 // ClaimValidations implements OrderStore.
 func (d *DB) ClaimValidations(ctx context.Context, claim Claim) ([]acme.Authorization, error) {
-	due, err := d.due(ctx, validationDue)
-	if err != nil || !due {
-		return nil, err
+	for range claimRounds {
+		due, err := d.validationsDue(ctx, claim)
+		if err != nil || len(due) == 0 {
+			return nil, err
+		}
+		var claimed []acme.Authorization
+		err = d.write(ctx, opClaimValidations, func(ctx context.Context, s *session) (err error) {
+			claimed, err = d.authorizations(ctx, s, d.queries.claimValidations,
+				[]any{d.micros(), formatIDs(due), claim.Owner, claim.LeaseUntil.UnixMicro()})
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("claiming validations: %w", err)
+		}
+		if len(claimed) == 0 {
+			continue // another process has them
+		}
+		claimed = slices.DeleteFunc(claimed, func(a acme.Authorization) bool { return a.Status != acme.AuthorizationPending })
+		slices.SortFunc(claimed, func(a, b acme.Authorization) int {
+			if c := a.Attempt.StartedAt.Compare(b.Attempt.StartedAt); c != 0 {
+				return c
+			}
+			return bytes.Compare(a.ID[:], b.ID[:])
+		})
+		return claimed, nil
 	}
-	var claimed []acme.Authorization
-	err = d.write(ctx, opClaimValidations, func(ctx context.Context, s *session) (err error) {
-		claimed, err = d.authorizations(ctx, s, d.queries.claimValidations,
-			[]any{d.micros(), int64(claim.Limit), claim.Owner, claim.LeaseUntil.UnixMicro()})
-		return err
+	return nil, nil
+}
+
+func (d *DB) validationsDue(ctx context.Context, claim Claim) (due []acme.ID, err error) {
+	perAccount := claim.PerAccount
+	if perAccount <= 0 {
+		perAccount = claim.Limit
+	}
+	err = d.engine.read(ctx, false, func(ctx context.Context, s *session) error {
+		due = nil
+		args := []any{d.micros(), formatIDs(claim.Except), int64(max(claimWindow, claim.Limit)), int64(perAccount), int64(claim.Limit)}
+		return s.all(ctx, d.queries.validationsDue, args, func(rows *sql.Rows) error {
+			var id acme.ID
+			if err := rows.Scan((*scanID)(&id)); err != nil {
+				return err
+			}
+			due = append(due, id)
+			return nil
+		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("claiming validations: %w", err)
+		return nil, fmt.Errorf("looking for validations to claim: %w", err)
 	}
-	claimed = slices.DeleteFunc(claimed, func(a acme.Authorization) bool { return a.Status != acme.AuthorizationPending })
-	slices.SortFunc(claimed, func(a, b acme.Authorization) int {
-		if c := a.Attempt.StartedAt.Compare(b.Attempt.StartedAt); c != 0 {
-			return c
+	return due, nil
+}
+
+// formatIDs puts identifiers into one argument, for dialect.idList.
+func formatIDs(ids []acme.ID) string {
+	text := make([]byte, 0, 2+len(ids)*(2*len(acme.ID{})+3))
+	text = append(text, '[')
+	for i, id := range ids {
+		if i > 0 {
+			text = append(text, ',')
 		}
-		return bytes.Compare(a.ID[:], b.ID[:])
-	})
-	return claimed, nil
+		text = append(text, '"')
+		text = hex.AppendEncode(text, id[:])
+		text = append(text, '"')
+	}
+	return string(append(text, ']'))
 }
 
 // due looks, without a transaction, whether there is work to claim: mostly

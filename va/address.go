@@ -2,8 +2,10 @@ package va
 
 import "net/netip"
 
-// reserved are the blocks that are not on the public Internet, with the
-// reason: the IANA special-purpose address registries (RFC 6890), and what
+// reserved are the blocks that no validation connects to for a public CA, with
+// the reason: every entry of the IANA special-purpose address registries
+// (RFC 6890), also of those that are globally reachable, as the Baseline
+// Requirements define a reserved IP address (§1.6.1); multicast; and what
 // translates to IPv4 addresses that can't be told from here.
 var reserved = []struct {
 	prefix netip.Prefix
@@ -17,8 +19,11 @@ var reserved = []struct {
 	{netip.MustParsePrefix("172.16.0.0/12"), "private"},               // RFC 1918
 	{netip.MustParsePrefix("192.0.0.0/24"), "reserved for protocols"}, // RFC 6890
 	{netip.MustParsePrefix("192.0.2.0/24"), "for documentation"},      // RFC 5737
+	{netip.MustParsePrefix("192.31.196.0/24"), "an AS112 sink's"},     // RFC 7535
+	{netip.MustParsePrefix("192.52.193.0/24"), "an AMT relay's"},      // RFC 7450
 	{netip.MustParsePrefix("192.88.99.0/24"), "a 6to4 relay's"},       // RFC 7526
 	{netip.MustParsePrefix("192.168.0.0/16"), "private"},              // RFC 1918
+	{netip.MustParsePrefix("192.175.48.0/24"), "an AS112 sink's"},     // RFC 7534
 	{netip.MustParsePrefix("198.18.0.0/15"), "for benchmarks"},        // RFC 2544
 	{netip.MustParsePrefix("198.51.100.0/24"), "for documentation"},   // RFC 5737
 	{netip.MustParsePrefix("203.0.113.0/24"), "for documentation"},    // RFC 5737
@@ -28,9 +33,11 @@ var reserved = []struct {
 	{netip.MustParsePrefix("::1/128"), "loopback"},                    // RFC 4291
 	{netip.MustParsePrefix("64:ff9b::/96"), "translated (NAT64)"},     // RFC 6052
 	{netip.MustParsePrefix("64:ff9b:1::/48"), "translated (NAT64)"},   // RFC 8215
-	{netip.MustParsePrefix("2001::/23"), "reserved for protocols"},    // RFC 2928; Teredo, ORCHID
+	{netip.MustParsePrefix("2001::/32"), "translated (Teredo)"},       // RFC 4380
+	{netip.MustParsePrefix("2001::/23"), "reserved for protocols"},    // RFC 2928; ORCHID, AMT, AS112
 	{netip.MustParsePrefix("2001:db8::/32"), "for documentation"},     // RFC 3849
 	{netip.MustParsePrefix("2002::/16"), "translated (6to4)"},         // RFC 3056
+	{netip.MustParsePrefix("2620:4f:8000::/48"), "an AS112 sink's"},   // RFC 7534
 	{netip.MustParsePrefix("3fff::/20"), "for documentation"},         // RFC 9637
 	{netip.MustParsePrefix("fc00::/7"), "private (unique local)"},     // RFC 4193
 	{netip.MustParsePrefix("fe80::/10"), "link-local"},                // RFC 4291

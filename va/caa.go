@@ -48,6 +48,10 @@ type CAADecision struct {
 	// Steps say for a person, one line each, what was looked up and how each
 	// record was judged.
 	Steps []string
+	// Lookups and Judgements are the same, taken apart. The last judgement is
+	// the one that decided.
+	Lookups    []CAALookup
+	Judgements []CAAJudgement
 }
 
 func (d CAADecision) evidence() *acme.CAAEvidence {
@@ -90,6 +94,7 @@ func (d *CAADecision) climb(ctx context.Context, resolver *dns.Resolver, req CAA
 	for group := range slices.Chunk(questions, climbTogether) {
 		for _, answer := range resolver.Lookup(ctx, group...) {
 			d.step("%s", answer)
+			d.Lookups = append(d.Lookups, newCAALookup(answer))
 			switch {
 			case answer.Failed():
 				// Not knowing is not permission (RFC 8659 §3; Baseline
@@ -122,6 +127,7 @@ func (d *CAADecision) judge(records []mdns.RR, req CAARequest, identities []stri
 		set.add(caa)
 	}
 	if set.unknown != nil {
+		d.Judgements = append(d.Judgements, CAAJudgement{Record: show(set.unknown), Reason: "is critical and of an unknown tag"})
 		d.forbid("the CAA record %s of %s is critical, and this CA does not know its tag", show(set.unknown), d.FoundAt)
 		return
 	}
@@ -136,6 +142,7 @@ func (d *CAADecision) judge(records []mdns.RR, req CAARequest, identities []stri
 	reasons := make([]string, 0, len(relevant))
 	for _, caa := range relevant {
 		reason := refusal(caa.Value, req, identities)
+		d.Judgements = append(d.Judgements, newCAAJudgement(show(caa), caa.Value, reason))
 		if reason == "" {
 			d.step("%s: permits", show(caa))
 			return

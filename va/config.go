@@ -58,7 +58,8 @@ type Config struct {
 	// DefaultMaxInFlight.
 	MaxInFlight int
 	// MaxPerAddress is how many connections may be open to one address; more
-	// wait. 0: DefaultMaxPerAddress.
+	// wait. A try that waits for all of its time is no result, and counts for
+	// nothing. 0: DefaultMaxPerAddress.
 	MaxPerAddress int
 	// UserAgent is what http-01 calls itself. Empty: DefaultUserAgent.
 	UserAgent string
@@ -170,6 +171,7 @@ type metrics struct {
 	validations *prometheus.CounterVec   // by challenge type and result
 	durations   *prometheus.HistogramVec // by challenge type
 	caa         *prometheus.CounterVec   // by result
+	busy        prometheus.Counter       // tries that found no place
 }
 
 func newMetrics(reg prometheus.Registerer, inFlight slots) (metrics, error) {
@@ -184,6 +186,9 @@ func newMetrics(reg prometheus.Registerer, inFlight slots) (metrics, error) {
 		caa: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cairn_va_caa_checks_total", Help: "CAA checks by result: permitted, forbidden or failed.",
 		}, []string{"result"}),
+		busy: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "cairn_va_busy_total", Help: "Validation tries that found no place in time, and count for nothing.",
+		}),
 	}
 	if reg == nil {
 		return m, nil
@@ -191,5 +196,5 @@ func newMetrics(reg prometheus.Registerer, inFlight slots) (metrics, error) {
 	running := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "cairn_va_in_flight", Help: "Validation tries that are running.",
 	}, func() float64 { return float64(len(inFlight)) })
-	return m, errors.Join(reg.Register(m.validations), reg.Register(m.durations), reg.Register(m.caa), reg.Register(running))
+	return m, errors.Join(reg.Register(m.validations), reg.Register(m.durations), reg.Register(m.caa), reg.Register(m.busy), reg.Register(running))
 }

@@ -102,7 +102,7 @@ func (v *VA) dial(ctx, dialCtx context.Context, t *try, addr netip.AddrPort) (*c
 	}
 	release, err := v.addresses.acquire(dialCtx, addr.Addr())
 	if err != nil {
-		return nil, unreached(acme.Connection, "too many validations are connected to %s already; try again later", addr.Addr())
+		return nil, busy("too many validations are connected to %s already; try again later", addr.Addr())
 	}
 	conn, err := v.Dial(dialCtx, addr)
 	if err == nil {
@@ -124,6 +124,11 @@ func (v *VA) dial(ctx, dialCtx context.Context, t *try, addr netip.AddrPort) (*c
 
 // both is the failure of two addresses.
 func both(six, four *failure) *failure {
+	for _, fail := range []*failure{six, four} {
+		if fail.busy {
+			return fail // what could not be tried may be what works
+		}
+	}
 	return &failure{
 		problem: acme.NewProblem(acme.Connection, "over IPv6: %s; over IPv4: %s", six.problem.Detail, four.problem.Detail),
 		mayHeal: six.mayHeal || four.mayHeal,

@@ -3,6 +3,7 @@ package va
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/cairn-ca/cairn/internal/acme"
 )
@@ -11,6 +12,9 @@ import (
 type failure struct {
 	problem *acme.Problem
 	mayHeal bool
+	// busy tells that nothing was tried, because there was no place: it is no
+	// result.
+	busy bool
 }
 
 // wrong is a failure that another try would meet again: what was found is not
@@ -23,6 +27,16 @@ func wrong(t acme.ProblemType, format string, args ...any) *failure {
 func unreached(t acme.ProblemType, format string, args ...any) *failure {
 	return &failure{problem: acme.NewProblem(t, format, args...), mayHeal: true}
 }
+
+// busy is the failure of a try that found no place in time.
+func busy(format string, args ...any) *failure {
+	p := acme.NewProblem(acme.RateLimited, format, args...)
+	p.RetryAfter = busyRetry
+	return &failure{problem: p, mayHeal: true, busy: true}
+}
+
+// busyRetry is when places may be free again.
+const busyRetry = 10 * time.Second
 
 // steps are what a try did and saw, in order.
 type steps []string

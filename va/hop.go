@@ -17,6 +17,8 @@ type hop struct {
 	url    *url.URL
 	first  string // the URL that the way began at
 	target target
+	// from is the address that redirected here; not valid at the first hop.
+	from netip.AddrPort
 }
 
 // String is the URL, quoted.
@@ -69,14 +71,12 @@ func (m http01) redirect(from hop, locations []string) (next hop, reason string)
 	}
 	host := u.Hostname()
 	if addr, err := netip.ParseAddr(host); err == nil {
-		// An address of the server's choosing proves nothing about a name.
-		if from.target.host != "" {
+		// An address of the server's choosing proves nothing about a name, nor
+		// about another address.
+		if from.target.addr != addr {
 			return hop{}, "a redirect to an IP address is not followed"
 		}
-		if addr.Zone() != "" {
-			return hop{}, "an address with a zone is not followed"
-		}
-		next.target.addr = addr.Unmap()
+		next.target.addr = addr
 		return next, ""
 	}
 	id, err := acme.ParseIdentifier(acme.IdentifierDNS, strings.TrimSuffix(host, "."))

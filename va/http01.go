@@ -35,9 +35,9 @@ func (m http01) prove(ctx context.Context, t *try) *failure {
 		url := next.url.String()
 		switch {
 		case redirects == maxRedirects:
-			return wrong(acme.IncorrectResponse, "%s is redirected more than %d times", at.first, maxRedirects)
+			return wrong(acme.IncorrectResponse, "%s is redirected more than %d times, the last time by %s to %s", at.first, maxRedirects, next.from, quote(url))
 		case visited[url]:
-			return wrong(acme.IncorrectResponse, "%s is redirected in a loop: %s comes up twice", at.first, quote(url))
+			return wrong(acme.IncorrectResponse, "%s is redirected in a loop: %s leads to %s a second time", at.first, next.from, quote(url))
 		}
 		visited[url] = true
 		at = *next
@@ -68,8 +68,9 @@ func (m http01) visit(ctx context.Context, t *try, at hop) (*hop, *failure) {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		next, reason := m.redirect(at, answer.Header.Values("Location"))
 		if reason != "" {
-			return nil, wrong(acme.IncorrectResponse, "%s redirects to %s: %s", at, quote(answer.Header.Get("Location")), reason)
+			return nil, wrong(acme.IncorrectResponse, "%s answered %s with a redirect to %s: %s", conn.remote, at, quote(answer.Header.Get("Location")), reason)
 		}
+		next.from = conn.remote
 		return &next, nil
 	}
 	seen := bodyStart(answer.Body)

@@ -2,6 +2,7 @@ package va_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,8 +68,18 @@ func TestHTTP01Answers(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
 			l.SetHTTPHandler(c.handler)
-			expect(t, l.validate(t, request(dnsName(t, "a.test"), acme.HTTP01)), c.want, false, c.words)
+			result := l.validate(t, request(dnsName(t, "a.test"), acme.HTTP01))
+			expect(t, result, c.want, false, c.words)
+			namesAddress(t, result)
 		})
+	}
+}
+
+// namesAddress checks that a problem names the address that was tried.
+func namesAddress(t *testing.T, result va.Result) {
+	t.Helper()
+	if result.Problem != nil && !strings.Contains(detail(result), "127.0.0.1:") {
+		t.Errorf("the detail %q names no address", detail(result))
 	}
 }
 
@@ -212,6 +224,9 @@ func TestHTTP01Redirects(t *testing.T) {
 			name := "a-" + strings.ReplaceAll(c.name, " ", "-") + ".test"
 			result := l.validate(t, request(dnsName(t, name), acme.HTTP01))
 			expect(t, result, c.want, c.want == acme.DNS, c.words)
+			if c.want != acme.DNS {
+				namesAddress(t, result)
+			}
 		})
 	}
 }
@@ -284,6 +299,11 @@ func TestHTTP01HostileServers(t *testing.T) {
 		{"silent", short, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }, acme.Connection, true, "no answer in time"},
 		{"slow headers", short, drip("HTTP/1.1 200 OK\r\nX: ", "y"), acme.Connection, true, "no answer in time"},
 		{"slow body", short, drip("HTTP/1.1 200 OK\r\n\r\n"+keyAuth, " "), acme.Connection, true, "no answer in time"},
+		{"slow redirects", short, func(conn net.Conn) {
+			readRequest(conn)
+			time.Sleep(100 * time.Millisecond) // the time is that of the whole try
+			_, _ = io.WriteString(conn, "HTTP/1.1 302 Found\r\nLocation: /"+rand.Text()+"\r\n\r\n")
+		}, acme.Connection, true, "no answer in time"},
 		{"closes", long, func(conn net.Conn) { readRequest(conn) }, acme.Connection, true, "ended early"},
 		{"short body", long, say("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + keyAuth), acme.Connection, true, "ended early"},
 		{"garbage", long, say("\x16\x03\x01 what is this\r\n\r\n"), acme.IncorrectResponse, false, "no HTTP answer"},
@@ -294,7 +314,9 @@ func TestHTTP01HostileServers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			l := rawLab(t, c.timeout, c.serve)
-			expect(t, l.validate(t, request(dnsName(t, "a.test"), acme.HTTP01)), c.want, c.mayHeal, c.words)
+			result := l.validate(t, request(dnsName(t, "a.test"), acme.HTTP01))
+			expect(t, result, c.want, c.mayHeal, c.words)
+			namesAddress(t, result)
 		})
 	}
 }
@@ -396,6 +418,43 @@ func TestPublicAddressesOnly(t *testing.T) {
 		{acme.IdentifierFromIP(netip.MustParseAddr("fe80::1")), acme.TLSALPN01, "fe80::1 is link-local"},
 	} {
 		expect(t, l.validate(t, request(c.id, c.kind)), acme.Connection, false, c.words)
+	}
+}
+
+// TestRebinding: a name whose address changes between look-ups is dialled at
+// the address that was checked, at each hop, and nowhere else.
+func TestRebinding(t *testing.T) {
+	t.Parallel()
+	public := netip.MustParseAddr("8.8.8.8")
+	var mu sync.Mutex
+	var dialled []string
+	l := newLab(t, func(c *va.Config) {
+		c.AllowPrivateAddresses = false
+		c.Dial = func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+			mu.Lock()
+			dialled = append(dialled, addr.Addr().String())
+			mu.Unlock()
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", addr.Port()))
+		}
+	})
+	l.SetHTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/again", http.StatusFound) // the same name, looked up anew
+	}))
+	l.SetAddresses("rebinds.test", public)
+	var asked atomic.Int32
+	l.SetFailure("rebinds.test", mdns.TypeA, responder.Failure{Answer: func(m *mdns.Msg, _ bool) *mdns.Msg {
+		if asked.Add(1) > 1 {
+			for _, rr := range m.Answer {
+				rr.(*mdns.A).A = net.IPv4(169, 254, 169, 254).To4()
+			}
+		}
+		return m
+	}})
+	result := l.validate(t, request(dnsName(t, "rebinds.test"), acme.HTTP01))
+	expect(t, result, acme.Connection, false, "169.254.169.254 is link-local")
+	if !slices.Equal(dialled, []string{public.String()}) || asked.Load() != 2 {
+		t.Errorf("dialled %v after %d look-ups", dialled, asked.Load())
 	}
 }
 

@@ -4,16 +4,25 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // slots bounds how many hold one at once; it is as long as there are holders.
+// Those who wait are served in their order.
 type slots chan struct{}
 
+// acquire waits for a slot, half of the time that is left at most: who gets one
+// has as long to use it.
 func (s slots) acquire(ctx context.Context) error {
 	select {
 	case s <- struct{}{}:
 		return nil
 	default:
+	}
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
 	}
 	select {
 	case s <- struct{}{}:

@@ -1,6 +1,7 @@
 package va_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,11 +14,13 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/cairn-ca/cairn/internal/acme"
+	"github.com/cairn-ca/cairn/va"
 )
 
 var acmeIdentifier = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 31}
@@ -99,6 +102,13 @@ func TestTLSALPN01Certificates(t *testing.T) {
 			c.ExtraExtensions[0].Value = append([]byte{4, 0x81, 32}, c.ExtraExtensions[0].Value[2:]...)
 		}, "", nil, acme.Unauthorized, "it must be 0420"},
 		{"huge proof", func(c *x509.Certificate) { c.ExtraExtensions[0].Value = make([]byte, 10000) }, "", nil, acme.Unauthorized, "it must be 0420"},
+		{"name list and more", func(c *x509.Certificate) {
+			c.DNSNames, c.ExtraExtensions = nil, append(c.ExtraExtensions, san(0x30, 8, 0x82, 6, 'a', '.', 't', 'e', 's', 't', 0, 0))
+		}, "", nil, acme.Unauthorized, "malformed"},
+		{"name with a dot", func(c *x509.Certificate) { c.DNSNames = []string{"a.test."} }, "", nil, acme.Unauthorized, "must have dns:a.test"},
+		{"name with a null", func(c *x509.Certificate) {
+			c.DNSNames, c.ExtraExtensions = nil, append(c.ExtraExtensions, san(0x30, 10, 0x82, 8, 'a', '.', 't', 'e', 's', 't', 0, 'x'))
+		}, "", nil, acme.Unauthorized, "must have dns:a.test"},
 		// crypto/x509 refuses these already, in the handshake.
 		{"proof twice", func(c *x509.Certificate) { c.ExtraExtensions = append(c.ExtraExtensions, proof()) }, "", nil, acme.TLS, "duplicate extension"},
 		{"other issuer", func(*x509.Certificate) {}, "issuer", other, acme.Unauthorized, "issuer and subject differ"},
@@ -108,7 +118,9 @@ func TestTLSALPN01Certificates(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
 			l.SetTLSALPNCertificate("a.test", certificate(t, c.change, c.issuer, c.signer))
-			expect(t, l.validate(t, request(dnsName(t, "a.test"), acme.TLSALPN01)), c.want, false, c.words)
+			result := l.validate(t, request(dnsName(t, "a.test"), acme.TLSALPN01))
+			expect(t, result, c.want, false, c.words)
+			namesAddress(t, result)
 		})
 	}
 }
@@ -143,8 +155,51 @@ func TestTLSALPN01Servers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			l := rawLab(t, c.timeout, c.serve)
-			expect(t, l.validate(t, request(dnsName(t, "a.test"), acme.TLSALPN01)), c.want, c.mayHeal, c.words)
+			result := l.validate(t, request(dnsName(t, "a.test"), acme.TLSALPN01))
+			expect(t, result, c.want, c.mayHeal, c.words)
+			namesAddress(t, result)
 		})
+	}
+}
+
+// TestTLSALPN01Addresses: the SNI of an address is its name in the reverse
+// zones, and the certificate has the address itself (RFC 8738 §6).
+func TestTLSALPN01Addresses(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		address, certified, sni string
+		want                    acme.ProblemType
+	}{
+		{"192.0.2.1", "192.0.2.1", "1.2.0.192.in-addr.arpa", valid},
+		{"192.0.2.1", "192.0.2.2", "1.2.0.192.in-addr.arpa", acme.Unauthorized},
+		{"2001:db8::1", "2001:db8::1", "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa", valid},
+		{"2001:db8::1", "192.0.2.1", "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa", acme.Unauthorized},
+	} {
+		hellos := make(chan string, 1)
+		cert := certificate(t, func(template *x509.Certificate) {
+			template.DNSNames, template.IPAddresses = nil, []net.IP{netip.MustParseAddr(c.certified).AsSlice()}
+		}, "", nil)
+		l := newLab(t, func(config *va.Config) {
+			config.Dial = func(_ context.Context, addr netip.AddrPort) (net.Conn, error) {
+				if addr.Addr().String() != c.address {
+					t.Errorf("dialled %s", addr)
+				}
+				ours, theirs := net.Pipe()
+				go func() {
+					defer theirs.Close()
+					_ = tls.Server(theirs, &tls.Config{NextProtos: []string{"acme-tls/1"}, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+						hellos <- hello.ServerName
+						return cert, nil
+					}}).Handshake()
+				}()
+				return ours, nil
+			}
+		})
+		result := l.validate(t, request(acme.IdentifierFromIP(netip.MustParseAddr(c.address)), acme.TLSALPN01))
+		expect(t, result, c.want, false)
+		if sni := <-hellos; sni != c.sni {
+			t.Errorf("%s: SNI %q", c.address, sni)
+		}
 	}
 }
 

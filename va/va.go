@@ -15,7 +15,8 @@ type Authority interface {
 	// Validate runs one try of a challenge and, when control is proven, the
 	// CAA check that issuance needs (RFC 8659 for DNS names). What the try
 	// found is in the Result; an error means that there is no result, as when
-	// the context ended, and that the try counts for nothing.
+	// the context ended, and that the try counts for nothing. An *acme.Problem
+	// of type rateLimited: no place was free in time.
 	Validate(ctx context.Context, req Request) (Result, error)
 	// CheckCAA runs the CAA check alone, for authorizations whose last check
 	// is too old to issue on (Baseline Requirements §4.2.2.1).

@@ -37,6 +37,10 @@ func (v *VA) Validate(ctx context.Context, req Request) (Result, error) {
 	if ctx.Err() != nil {
 		return Result{}, fmt.Errorf("validating %s for %s: %w", req.Type, req.Identifier, context.Cause(ctx))
 	}
+	if fail != nil && fail.busy {
+		v.metrics.busy.Inc()
+		return Result{}, fmt.Errorf("validating %s for %s: %w", req.Type, req.Identifier, fail.problem)
+	}
 	result := Result{Evidence: acme.Evidence{
 		Method: req.Type, DomainName: req.Identifier.Value(), At: start.UTC(), Steps: append(t.steps, caa.Steps...), CAA: caa.evidence(),
 	}}
@@ -61,7 +65,7 @@ func (v *VA) run(ctx context.Context, t *try) (CAADecision, *failure) {
 		return CAADecision{}, wrong(acme.Malformed, "%s", reason)
 	}
 	if err := v.inFlight.acquire(ctx); err != nil {
-		return CAADecision{}, unreached(acme.Connection, "too many validations are running; try again later")
+		return CAADecision{}, busy("too many validations are running; try again later")
 	}
 	defer v.inFlight.release()
 	if t.Identifier.Type() != acme.IdentifierDNS || t.Identifier.IsOnion() {
@@ -84,7 +88,7 @@ func (v *VA) run(ctx context.Context, t *try) (CAADecision, *failure) {
 	decision := <-decided
 	v.countCAA(decision)
 	if decision.Problem != nil {
-		return decision, &failure{decision.Problem, decision.MayHeal}
+		return decision, &failure{problem: decision.Problem, mayHeal: decision.MayHeal}
 	}
 	return decision, nil
 }

@@ -28,6 +28,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/zmap/zlint/v3"
 	"github.com/zmap/zlint/v3/lint"
 	"golang.org/x/crypto/ocsp"
@@ -784,6 +786,33 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	work.Wait()
+}
+
+// Those who ask for the same at once wait for one signature.
+func TestSignedOnce(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	f := newFixture(t, func(c *Config) { c.Metrics = registry })
+	cert := f.issue(t, f.ours)
+	der := query(t, cert, f.ours.cert, crypto.SHA256)
+	ask := func() {
+		var work sync.WaitGroup
+		for range 16 {
+			work.Go(func() { f.post(t, der) })
+		}
+		work.Wait()
+	}
+	wants := func(n int) {
+		t.Helper()
+		if got := testutil.ToFloat64(f.metrics.signatures); got != float64(n) {
+			t.Errorf("%v signatures, want %d", got, n)
+		}
+	}
+	ask()
+	wants(1)
+	f.revoke(cert, acme.ReasonSuperseded)
+	ask()
+	wants(2)
 }
 
 func TestLifetime(t *testing.T) {

@@ -182,12 +182,13 @@ func (r *Responder) respond(ctx context.Context, der []byte) answer {
 	// Unknown may become known, and what has a nonce or several certificates
 	// is asked once.
 	keep := req.nonce == nil && len(singles) == 1 && singles[0].status != unknown
+	sign := func() (answer, error) { return r.make(iss, singles, req.nonce) }
+	var a answer
 	if keep {
-		if a, ok := r.kept.get(singles[0], r.Now()); ok {
-			return a
-		}
+		a, err = r.kept.getOrMake(singles[0], r.Now, sign)
+	} else {
+		a, err = sign()
 	}
-	a, err := r.make(iss, singles, req.nonce)
 	switch {
 	case errors.Is(err, errNoSigner):
 		// RFC 6960 §2.3: the responder is operational, and can't answer for now.
@@ -196,9 +197,6 @@ func (r *Responder) respond(ctx context.Context, der []byte) answer {
 		return r.fail(ctx, internalError, err)
 	}
 	a.private = req.nonce != nil || slices.ContainsFunc(singles, func(s single) bool { return s.status == unknown })
-	if keep {
-		r.kept.put(a)
-	}
 	return a
 }
 

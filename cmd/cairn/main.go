@@ -6,7 +6,7 @@
 //	cairn ceremony     makes roots, intermediates and what belongs to them
 //	cairn import       takes over the root and the intermediate of another CA
 //	cairn config       checks or shows a configuration
-//	cairn admin        operates a CA: external account keys, renewal orders
+//	cairn admin        operates a CA: external account keys, renewal, revocation, CAA
 //	cairn migrate      brings the store's schema up to date
 //	cairn wfe, ra, va, sa, ca, ocsp
 //	                   runs one role of a CA that is split over processes

@@ -27,10 +27,13 @@ func (n *instance) newPublic(store sa.Reader, signers ocsp.Signers) (http.Handle
 		Signers:  signers,
 		Path:     ocspPath,
 		Lifetime: n.cfg.CA.OCSPLifetime,
-		Now:      n.now,
-		Random:   n.random,
-		Logger:   n.log("ocsp"),
-		Metrics:  n.metrics,
+
+		IgnoreNonce: n.cfg.CA.OCSPNonce == "ignored",
+
+		Now:     n.now,
+		Random:  n.random,
+		Logger:  n.log("ocsp"),
+		Metrics: n.metrics,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the OCSP responder: %w", err)

@@ -298,12 +298,26 @@ func wireWFE(ctx context.Context, n *instance, peers *peers) error {
 	return nil
 }
 
+// publicStore is where a public listener alone reads: a replica of the store
+// or, without one, the storage authority.
+func (n *instance) publicStore(ctx context.Context, peers *peers) (sa.Reader, error) {
+	if n.cfg.Store.ReplicaURL == "" {
+		return peers.store(ctx)
+	}
+	replica, err := n.openReplica(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n.health.Add("store replica", replica.Ping)
+	return replica, nil
+}
+
 func wireOCSP(ctx context.Context, n *instance, peers *peers) error {
 	public, err := n.bind(ctx, "listen.public", n.cfg.Listen.Public)
 	if err != nil {
 		return err
 	}
-	store, err := peers.store(ctx)
+	store, err := n.publicStore(ctx, peers)
 	if err != nil {
 		return err
 	}

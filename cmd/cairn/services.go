@@ -40,9 +40,9 @@ func (s *services) log(service string) *slog.Logger { return s.logger.With("serv
 
 func (s *services) auditBy(service string) *slog.Logger { return s.audit.With("service", service) }
 
-// newVA builds the validation authority.
-func (s *services) newVA() (va.Authority, error) {
-	v, err := va.New(va.Config{
+// vaConfig is what the validation authority works with.
+func (s *services) vaConfig() va.Config {
+	return va.Config{
 		Resolvers:              s.cfg.VA.Resolvers,
 		HTTPPort:               s.cfg.VA.HTTPPort,
 		TLSPort:                s.cfg.VA.TLSPort,
@@ -50,12 +50,19 @@ func (s *services) newVA() (va.Authority, error) {
 		CAAIdentities:          s.caaIdentities(s.cfg.Directory),
 		DirectoryCAAIdentities: s.directoryCAAIdentities(),
 		Timeout:                s.cfg.VA.Timeout,
+		MaxInFlight:            s.cfg.VA.MaxInFlight,
+		MaxPerAddress:          s.cfg.VA.MaxPerAddress,
 		Random:                 s.random,
 		Now:                    s.now,
 		Logger:                 s.log("va"),
 		Audit:                  s.auditBy("va"),
 		Metrics:                s.metrics,
-	})
+	}
+}
+
+// newVA builds the validation authority.
+func (s *services) newVA() (va.Authority, error) {
+	v, err := va.New(s.vaConfig())
 	if err != nil {
 		return nil, fmt.Errorf("setting up validation: %w", err)
 	}
@@ -87,6 +94,7 @@ func (s *services) newRA(store sa.Store, validation va.Authority, signing ca.Aut
 		AccountURL:  s.accountURL(),
 		AnswerWait:  s.cfg.AnswerWait,
 		TryTimeout:  s.cfg.VA.Timeout + s.hooks.tryTime + tryMargin,
+		Places:      ra.Places{InFlight: s.cfg.VA.MaxInFlight, PerAccount: s.cfg.VA.MaxPerAccount},
 		Limits:      limits,
 
 		RevokeUnasked: s.cfg.CA.RevokeUnasked,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -94,6 +95,25 @@ func (n *instance) openStore(ctx context.Context) (*sa.DB, error) {
 	store, err := sa.Open(ctx, sa.Config{URL: url, Migrate: n.cfg.Store.Migrate, Now: n.now, Logger: n.log("sa"), Metrics: n.metrics})
 	if err != nil {
 		return nil, storeError(n.cfg, err)
+	}
+	n.addCloser(store.Close)
+	return store, nil
+}
+
+// openReplica opens a read replica of the store.
+func (n *instance) openReplica(ctx context.Context) (*sa.DB, error) {
+	replica := n.cfg.Store
+	replica.URL = replica.ReplicaURL
+	url, err := storeURL(replica, n.data)
+	if err != nil {
+		return nil, err
+	}
+	if replica.HasPassword() {
+		n.services.logger.Warn("store.replica_url holds a password; move it to store.password_file")
+	}
+	store, err := sa.Open(ctx, sa.Config{URL: url, ReadOnly: true, Now: n.now, Logger: n.log("sa"), Metrics: n.metrics})
+	if err != nil {
+		return nil, fmt.Errorf("store.replica_url: %w", err)
 	}
 	n.addCloser(store.Close)
 	return store, nil

@@ -62,6 +62,9 @@ type Listen struct {
 type Store struct {
 	// URL is postgres://... or sqlite:PATH; empty: SQLite in the data folder.
 	URL string `yaml:"url"`
+	// ReplicaURL is a read replica of the store, postgres://..., which the role
+	// ocsp asks in place of the role sa; empty: it asks that.
+	ReplicaURL string `yaml:"replica_url"`
 	// PasswordFile holds the password of the PostgreSQL user.
 	PasswordFile string `yaml:"password_file"`
 	// Migrate brings an older schema up to date when the store is opened.
@@ -80,6 +83,11 @@ type VA struct {
 	AllowPrivateAddresses bool `yaml:"allow_private_addresses"`
 	// Timeout bounds one try of one challenge.
 	Timeout time.Duration `yaml:"timeout"`
+	// MaxInFlight, MaxPerAccount and MaxPerAddress bound the tries that run at
+	// once: in all, for one account, and connected to one address.
+	MaxInFlight   int `yaml:"max_in_flight"`
+	MaxPerAccount int `yaml:"max_per_account"`
+	MaxPerAddress int `yaml:"max_per_address"`
 }
 
 // CA is the settings of signing and revocation.
@@ -98,6 +106,9 @@ type CA struct {
 	RevokeUnasked int `yaml:"revoke_unasked"`
 	// OCSPLifetime is from an OCSP response's thisUpdate to its nextUpdate.
 	OCSPLifetime time.Duration `yaml:"ocsp_lifetime"`
+	// OCSPNonce is what becomes of the nonces in OCSP requests: honored or
+	// ignored.
+	OCSPNonce string `yaml:"ocsp_nonce"`
 	// OCSPSigners is the folder that the role ocsp takes the delegated OCSP
 	// signers from; empty: keys, in the data folder.
 	OCSPSigners string `yaml:"ocsp_signers"`

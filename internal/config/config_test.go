@@ -32,7 +32,8 @@ va:
 orders: {lifetime: 1d}
 answer_wait: 0
 `, func(c *Config) {
-			c.VA = VA{Resolvers: []string{"127.0.0.1:8053", "9.9.9.9", "::1"}, HTTPPort: 5002, TLSPort: 443, Timeout: 90 * time.Second}
+			c.VA.Resolvers = []string{"127.0.0.1:8053", "9.9.9.9", "::1"}
+			c.VA.HTTPPort, c.VA.AllowPrivateAddresses, c.VA.Timeout = 5002, false, 90*time.Second
 			c.Directory.Orders.Lifetime = 24 * time.Hour
 			c.AnswerWait = 0
 		}},

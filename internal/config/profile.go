@@ -75,6 +75,7 @@ func (v validator) ca(c *CA) {
 	if c.RevokeUnasked < 0 {
 		v.fail("ca.revoke_unasked", "expects 0 or a number of certificates; found %d", c.RevokeUnasked)
 	}
+	v.oneOf("ca.ocsp_nonce", c.OCSPNonce, "honored", "ignored")
 	v.unique("ca.alternate_chains", c.AlternateChains)
 	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 		v.profile(name, c.Profiles[name])

@@ -18,6 +18,7 @@ import (
 func (c *Config) Show() ([]byte, error) {
 	shown := *c
 	shown.Store.URL = redact(shown.Store.URL)
+	shown.Store.ReplicaURL = redact(shown.Store.ReplicaURL)
 	var b bytes.Buffer
 	encoder := yaml.NewEncoder(&b)
 	encoder.SetIndent(2)

@@ -141,9 +141,29 @@ func (v validator) publicURL(key, value string) {
 	v.base(key, value, "http", "http://pki.example.com")
 }
 
+// postgresURL checks a URL that store.password_file may go with. It is not
+// repeated: it may hold a password.
+func (v validator) postgresURL(key, value, passwordFile string) {
+	u, err := url.Parse(value)
+	if err != nil || u.Opaque != "" {
+		v.fail(key, "is not a PostgreSQL URL; expects postgres://USER@HOST:PORT/DATABASE")
+	} else if _, has := u.User.Password(); has && passwordFile != "" {
+		v.fail("store.password_file", "%s has a password as well; take it out of the URL", key)
+	} else if u.User.Username() == "" && passwordFile != "" {
+		v.fail("store.password_file", "%s must name the user that the password is for, as in postgres://USER@HOST:PORT/DATABASE", key)
+	}
+}
+
 func (v validator) store(s *Store) {
+	if s.ReplicaURL != "" {
+		if scheme, _, _ := strings.Cut(s.ReplicaURL, ":"); scheme != "postgres" && scheme != "postgresql" {
+			v.fail("store.replica_url", "expects postgres://USER@HOST:PORT/DATABASE")
+		} else {
+			v.postgresURL("store.replica_url", s.ReplicaURL, s.PasswordFile)
+		}
+	}
 	if s.URL == "" {
-		if s.PasswordFile != "" {
+		if s.PasswordFile != "" && s.ReplicaURL == "" {
 			v.fail("store.password_file", "is for PostgreSQL only; set store.url to a postgres:// URL, or leave it out")
 		}
 		return
@@ -158,14 +178,7 @@ func (v validator) store(s *Store) {
 			v.fail("store.password_file", "is for PostgreSQL only; leave it out with SQLite")
 		}
 	case "postgres", "postgresql":
-		u, err := url.Parse(s.URL)
-		if err != nil || u.Opaque != "" {
-			v.fail("store.url", "is not a PostgreSQL URL; expects postgres://USER@HOST:PORT/DATABASE")
-		} else if _, has := u.User.Password(); has && s.PasswordFile != "" {
-			v.fail("store.password_file", "store.url has a password as well; take it out of the URL")
-		} else if u.User.Username() == "" && s.PasswordFile != "" {
-			v.fail("store.password_file", "store.url must name the user that the password is for, as in postgres://USER@HOST:PORT/DATABASE")
-		}
+		v.postgresURL("store.url", s.URL, s.PasswordFile)
 	default:
 		// The value may hold a password: it is not repeated.
 		v.fail("store.url", "expects postgres://USER@HOST:PORT/DATABASE or sqlite:PATH")
@@ -198,6 +211,14 @@ func (v validator) va(c *VA) {
 		}
 	}
 	v.span("va.timeout", c.Timeout, 100*time.Millisecond, 5*time.Minute)
+	for _, bound := range []struct {
+		key    string
+		number int
+	}{{"va.max_in_flight", c.MaxInFlight}, {"va.max_per_account", c.MaxPerAccount}, {"va.max_per_address", c.MaxPerAddress}} {
+		if bound.number < 1 || bound.number > 1_000_000 {
+			v.fail(bound.key, "expects a number from 1 to 1000000; found %d", bound.number)
+		}
+	}
 }
 
 // ResolverAddress is the address of a resolver, with port 53 where the

@@ -143,6 +143,11 @@ func (s *Server) initialize() error {
 	}
 	// The tests' data may die with the machine.
 	settings := fmt.Sprintf("listen_addresses = ''\nunix_socket_directories = '%s'\nmax_connections = 300\nfsync = off\nfull_page_writes = off\nlog_min_messages = warning\n", s.dir)
+	return s.set(settings)
+}
+
+// set appends to the server's configuration.
+func (s *Server) set(settings string) error {
 	f, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err

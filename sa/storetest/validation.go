@@ -191,6 +191,31 @@ var validationTests = map[string]func(*suite){
 		s.clock.advance(time.Hour)
 		s.claims(2)
 	},
+	"ClaimValidationsTakesTurns": func(s *suite) {
+		busy, greedy, modest := s.account().ID, s.account().ID, s.account().ID
+		begin := func(account acme.ID, names ...string) (begun []acme.Authorization) {
+			for _, id := range s.order(account, names...).Authorizations {
+				begun = append(begun, s.begin(id))
+				s.clock.advance(time.Second)
+			}
+			return begun
+		}
+		excepted := begin(busy, "a.example.com")
+		first := begin(greedy, "a.example.com", "b.example.com", "c.example.com", "d.example.com")
+		second := begin(modest, "a.example.com", "b.example.com")
+		s.clock.advance(time.Hour)
+		claim := func(limit, perAccount int, except ...acme.ID) []acme.Authorization {
+			got, err := s.ClaimValidations(s.ctx, sa.Claim{
+				Owner: "process 2", LeaseUntil: s.in(time.Minute), Limit: limit, PerAccount: perAccount, Except: except,
+			})
+			s.must(err)
+			return got
+		}
+		s.equal(claim(2, 0, busy), []acme.Authorization{first[0], second[0]}) // one each
+		s.equal(claim(10, 2, busy), append(first[1:3:3], second[1]))
+		s.equal(claim(10, 10, busy, greedy), []acme.Authorization(nil))
+		s.equal(claim(10, 0), append(excepted, first[3]))
+	},
 	"ClaimValidationsLeavesWhatExpired": func(s *suite) {
 		a := s.account()
 		expiring := s.order(a.ID, "a.example.com")

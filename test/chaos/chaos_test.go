@@ -24,10 +24,15 @@ func TestMain(m *testing.M) {
 
 // start starts a server that answers without waiting for results, so that
 // there is work under way when it is killed, and whose leases lapse soon.
-func start(t *testing.T, w harness.Wiring) *harness.Server {
-	return harness.Start(t, harness.Options{Wiring: w, Configure: func(config map[string]any) {
+func start(t *testing.T, w harness.Wiring) *harness.Server { return startWith(t, w) }
+
+// startWith is start with two processes for each of the roles in replicas.
+func startWith(t *testing.T, w harness.Wiring, replicas ...string) *harness.Server {
+	return harness.Start(t, harness.Options{Wiring: w, Replicas: replicas, Configure: func(config map[string]any) {
 		config["answer_wait"] = "0s"
 		config["va"].(map[string]any)["timeout"] = "2s"
+		// However long a busy machine takes to get to the point.
+		config["validation"].(map[string]any)["retries"] = 6
 	}})
 }
 
@@ -168,10 +173,32 @@ func TestKillAfterRevocation(t *testing.T) {
 	})
 }
 
-// slowWeb answers tokens when it is let.
+// slowWeb answers tokens when it is let, and counts who asks for one at the
+// same time.
 type slowWeb struct {
 	arrived chan struct{}
 	tokens  sync.Map
+
+	mu   sync.Mutex
+	now  map[string]int
+	most int
+}
+
+// atOnce is how many have asked for one token at the same time, at most.
+func (w *slowWeb) atOnce() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.most
+}
+
+func (w *slowWeb) count(token string, change int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.now == nil {
+		w.now = make(map[string]int)
+	}
+	w.now[token] += change
+	w.most = max(w.most, w.now[token])
 }
 
 type held struct {
@@ -187,11 +214,14 @@ func (w *slowWeb) hold(token, content string) (let func()) {
 }
 
 func (w *slowWeb) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
-	h, ok := w.tokens.Load(path.Base(req.URL.Path))
+	token := path.Base(req.URL.Path)
+	h, ok := w.tokens.Load(token)
 	if !ok {
 		http.NotFound(rw, req)
 		return
 	}
+	w.count(token, 1)
+	defer w.count(token, -1)
 	w.arrived <- struct{}{}
 	select {
 	case <-h.(held).let:

@@ -1,8 +1,12 @@
 package conformance
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/miekg/dns"
+
+	"github.com/cairn-ca/cairn/internal/responder"
 	"github.com/cairn-ca/cairn/test/harness"
 )
 
@@ -33,6 +37,10 @@ func TestCAA(t *testing.T) {
 		{"wildcards for others", "*.", "dns-01", []string{`0 issue "` + us + `"`, `0 issuewild ";"`}, false},
 		{"wildcards for us", "*.", "dns-01", []string{`0 issue ";"`, `0 issuewild "` + us + `"`}, true},
 		{"issuewild is not for names", "", "http-01", []string{`0 issuewild ";"`}, true},
+		{"critical and unknown", "", "http-01", []string{`0 issue "` + us + `"`, `128 tbs "x"`}, false},
+		{"unknown", "", "http-01", []string{`0 tbs "x"`}, true},
+		{"malformed", "", "http-01", []string{`0 issue "` + us + ` x"`}, false},
+		{"in any case", "", "http-01", []string{`0 ISSUE "` + strings.ToUpper(us) + `"`}, true},
 		{"iodef alone", "", "http-01", []string{`0 iodef "mailto:security@example.com"`}, true},
 	}
 	for _, test := range tests {
@@ -52,6 +60,27 @@ func TestCAA(t *testing.T) {
 			}
 		})
 	}
+	t.Run("records of an alias", func(t *testing.T) {
+		name, target := harness.NewName("caa"), harness.NewName("target")
+		s.Names.SetCNAME(name, target)
+		if err := s.Names.SetCAA(target, `0 issue ";"`); err != nil {
+			t.Fatal(err)
+		}
+		order := c.NewOrder(t, name)
+		authz := s.Authorize(t, c, order.Authorizations[0], "http-01")
+		checkProblem(t, *authz.Challenge(t, "http-01").Error, "caa")
+	})
+	// RFC 8659 §3: not knowing is not permission.
+	t.Run("no answer", func(t *testing.T) {
+		name := harness.NewName("caa")
+		s.Names.SetFailure(name, dns.TypeCAA, responder.Failure{Rcode: dns.RcodeServerFailure})
+		order := c.NewOrder(t, "www."+name)
+		authz := s.Authorize(t, c, order.Authorizations[0], "http-01")
+		if authz.Status != "invalid" {
+			t.Errorf("without an answer the authorization is %s", authz.Status)
+		}
+		checkProblem(t, *authz.Challenge(t, "http-01").Error, "dns")
+	})
 	t.Run("records of a parent", func(t *testing.T) {
 		parent := harness.NewName("caa")
 		if err := s.Names.SetCAA(parent, `0 issue ";"`); err != nil {

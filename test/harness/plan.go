@@ -5,6 +5,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"slices"
 )
 
 // makePlan decides on ports, folders and configurations.
@@ -23,7 +24,7 @@ func (s *Server) makePlan() error {
 	if s.Wiring.Roles {
 		return s.planRoles(l)
 	}
-	return s.addProcess("serve", s.config(l))
+	return s.addProcess("serve", "serve", s.config(l))
 }
 
 // listeners are the addresses of a process's listeners.
@@ -50,29 +51,33 @@ func (s *Server) config(l listeners) map[string]any {
 	}
 }
 
-// addProcess writes the configuration of a process and appends it to the plan.
-func (s *Server) addProcess(command string, config map[string]any) error {
-	data := filepath.Join(s.Dir, command)
+// addProcess writes the configuration of a process, which runs a command, and
+// appends it to the plan.
+func (s *Server) addProcess(name, command string, config map[string]any) error {
+	data := filepath.Join(s.Dir, name)
 	config["data"] = data
-	path, err := s.writeConfig(command, config)
+	path, err := s.writeConfig(name, config)
 	if err != nil {
 		return err
 	}
 	listen := config["listen"].(map[string]any)
 	s.plan = append(s.plan, plan{
-		name: command, data: data,
+		name: name, data: data,
 		admin: fmt.Sprintf("https://%s", listen["admin"]),
 		args:  []string{command, "--config", path, "--data", data},
 	})
 	return nil
 }
 
-// roles are the processes of the split wiring, each after those it calls.
-var roles = []struct {
+// role is a role of the split wiring.
+type role struct {
 	name   string
 	serves bool // over gRPC
 	calls  []string
-}{
+}
+
+// roles are the roles of the split wiring, each after those it calls.
+var roles = []role{
 	{"sa", true, nil},
 	{"va", true, nil},
 	{"ca", true, []string{"sa"}},
@@ -90,46 +95,72 @@ func (s *Server) planRoles(l listeners) error {
 	if out, err := exec.Command(path, "mtls", certificates).CombinedOutput(); err != nil {
 		return fmt.Errorf("cairn mtls: %w\n%s", err, out)
 	}
-	rpcAddrs, err := s.ports.addrs(len(roles))
-	if err != nil {
-		return err
-	}
-	adminAddrs, err := s.ports.addrs(len(roles))
-	if err != nil {
-		return err
-	}
-	address := make(map[string]string)
-	for i, role := range roles {
-		address[role.name] = rpcAddrs[i]
-	}
-	for i, role := range roles {
-		l.admin = adminAddrs[i]
-		config := s.config(l)
-		switch role.name {
-		case "wfe":
-			s.AdminURL = "https://" + l.admin
-		case "ocsp": // the signing authority keeps its signers there
-			config["ca"].(map[string]any)["ocsp_signers"] = filepath.Join(s.Dir, "ca", "keys")
+	split := split{s, l, certificates, make(map[string][]string)}
+	for _, role := range roles {
+		count := 1
+		if slices.Contains(s.Replicas, role.name) {
+			count = 2
 		}
-		services := make(map[string]any)
-		for _, called := range role.calls {
-			services[called] = []string{address[called]}
-		}
-		rpc := map[string]any{
-			"tls": map[string]any{
-				"ca":   filepath.Join(certificates, "internal-ca.pem"),
-				"cert": filepath.Join(certificates, role.name+".pem"),
-				"key":  filepath.Join(certificates, role.name+".key"),
-			},
-			"services": services,
-		}
-		if role.serves {
-			rpc["listen"] = address[role.name]
-		}
-		config["rpc"] = rpc
-		if err := s.addProcess(role.name, config); err != nil {
+		if split.addresses[role.name], err = s.ports.addrs(count); err != nil {
 			return err
 		}
 	}
+	for _, role := range roles {
+		for i, own := range split.addresses[role.name] {
+			name := role.name
+			if i > 0 {
+				name = Replica(role.name)
+			}
+			if err := split.add(role, name, own); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
+}
+
+// Replica is the name of the second process of a role.
+func Replica(role string) string { return role + "-2" }
+
+// split is what the processes of the split wiring have in common.
+type split struct {
+	*Server
+	listeners
+	certificates string
+	addresses    map[string][]string // of gRPC, by role
+}
+
+// add plans one process of a role, whose gRPC address is own.
+func (s split) add(role role, name, own string) (err error) {
+	if s.admin, err = s.ports.addr(); err != nil {
+		return err
+	}
+	config := s.config(s.listeners)
+	switch role.name {
+	case "wfe":
+		s.AdminURL = "https://" + s.admin
+	case "ocsp": // the signing authority keeps its signers there
+		config["ca"].(map[string]any)["ocsp_signers"] = filepath.Join(s.Dir, "ca", "keys")
+		if s.replica != "" {
+			config["store"] = map[string]any{"replica_url": s.replica}
+			role.calls = nil
+		}
+	}
+	services := make(map[string]any)
+	for _, called := range role.calls {
+		services[called] = s.addresses[called]
+	}
+	rpc := map[string]any{
+		"tls": map[string]any{
+			"ca":   filepath.Join(s.certificates, "internal-ca.pem"),
+			"cert": filepath.Join(s.certificates, role.name+".pem"),
+			"key":  filepath.Join(s.certificates, role.name+".key"),
+		},
+		"services": services,
+	}
+	if role.serves {
+		rpc["listen"] = own
+	}
+	config["rpc"] = rpc
+	return s.addProcess(name, role.name, config)
 }

@@ -18,6 +18,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/cairn-ca/cairn/internal/pgtest"
 	"github.com/cairn-ca/cairn/internal/responder"
 	"github.com/cairn-ca/cairn/test/harness/rawacme"
 )
@@ -25,6 +26,11 @@ import (
 // Options say which server to start.
 type Options struct {
 	Wiring Wiring
+	// ReadReplica has the role ocsp of several processes on PostgreSQL read from a
+	// replica of the store, and from nowhere else.
+	ReadReplica bool
+	// Replicas are the roles that two processes run each; for Wiring.Roles.
+	Replicas []string
 	// Configure changes the configuration, which has the keys of
 	// docs/configuration.md, before it is written. With several processes it
 	// is called for each.
@@ -45,6 +51,7 @@ type Server struct {
 
 	externalURL string
 	store       string // URL; empty: SQLite
+	replica     string // URL; empty: none
 	plan        []plan
 	ports       reservation
 	processes   []*process // as in plan; nil: not running
@@ -87,6 +94,9 @@ func Start(t testing.TB, o Options) *Server {
 func start(t testing.TB, o Options) (*Server, error) {
 	t.Helper()
 	s := &Server{Options: o, store: storeURL(t, o.Wiring)}
+	if o.ReadReplica {
+		s.replica = pgtest.Replica(t).Of(t, s.store)
+	}
 	steps := []func() error{s.makeDir, s.startResponder, s.makePlan, s.up}
 	for _, step := range steps {
 		if err := step(); err != nil {

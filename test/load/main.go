@@ -1,11 +1,13 @@
 // Command load puts ACME servers under load and measures them.
 //
 //	go run ./test/load compare            Cairn beside Pebble, one table
+//	go run ./test/load blackhole          what validations that time out cost others
 //	go run ./test/load run --directory URL --root FILE
 //
 // compare builds both servers, runs each round on a fresh one, alternating,
-// and ends them. run loads a server that is there already. Both answer http-01
-// and DNS themselves, on loopback. docs/performance.md says how it is measured.
+// and ends them; blackhole does so with Cairn alone. run loads a server that is
+// there already. All answer http-01 and DNS themselves, on loopback.
+// docs/performance.md says how it is measured.
 //
 // Figures go to stdout, progress to stderr. The exit status is 0 only when all
 // rounds worked, and all ratios that were asserted hold.
@@ -41,7 +43,7 @@ func run(args []string) error {
 		SilenceErrors: true,
 	}
 	root.SetArgs(args)
-	root.AddCommand(compareCommand(), runCommand())
+	root.AddCommand(compareCommand(), blackholeCommand(), runCommand())
 	return root.ExecuteContext(ctx)
 }
 

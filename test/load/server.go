@@ -108,12 +108,15 @@ func cairn(binary string) contender {
 	return contender{name: "cairn", binary: binary, prepare: prepareCairn}
 }
 
+// configOf is the configuration file of a Cairn in a folder.
+func configOf(dir string) string { return filepath.Join(dir, "cairn.yaml") }
+
 func prepareCairn(binary, dir string, s surroundings) (launch, error) {
 	ports, err := freePorts(3)
 	if err != nil {
 		return launch{}, err
 	}
-	data, config := filepath.Join(dir, "data"), filepath.Join(dir, "cairn.yaml")
+	data, config := filepath.Join(dir, "data"), configOf(dir)
 	text := fmt.Sprintf(`listen:
   acme: 127.0.0.1:%d
   public: 127.0.0.1:%d

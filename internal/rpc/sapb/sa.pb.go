@@ -1650,6 +1650,8 @@ type ClaimRequest struct {
 	Owner         string                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
 	LeaseUntil    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=lease_until,json=leaseUntil,proto3" json:"lease_until,omitempty"`
 	Limit         int64                  `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	PerAccount    int64                  `protobuf:"varint,4,opt,name=per_account,json=perAccount,proto3" json:"per_account,omitempty"`
+	Except        [][]byte               `protobuf:"bytes,5,rep,name=except,proto3" json:"except,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1703,6 +1705,20 @@ func (x *ClaimRequest) GetLimit() int64 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *ClaimRequest) GetPerAccount() int64 {
+	if x != nil {
+		return x.PerAccount
+	}
+	return 0
+}
+
+func (x *ClaimRequest) GetExcept() [][]byte {
+	if x != nil {
+		return x.Except
+	}
+	return nil
 }
 
 type RetryValidationRequest struct {
@@ -4365,12 +4381,15 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\x05owner\x18\n" +
 	" \x01(\tR\x05owner\x12;\n" +
 	"\vlease_until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"leaseUntil\"w\n" +
+	"leaseUntil\"\xb0\x01\n" +
 	"\fClaimRequest\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\tR\x05owner\x12;\n" +
 	"\vlease_until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"leaseUntil\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\x03R\x05limit\"\xb9\x01\n" +
+	"\x05limit\x18\x03 \x01(\x03R\x05limit\x12\x1f\n" +
+	"\vper_account\x18\x04 \x01(\x03R\n" +
+	"perAccount\x12\x16\n" +
+	"\x06except\x18\x05 \x03(\fR\x06except\"\xb9\x01\n" +
 	"\x16RetryValidationRequest\x12$\n" +
 	"\rauthorization\x18\x01 \x01(\fR\rauthorization\x12,\n" +
 	"\x05error\x18\x02 \x01(\v2\x16.cairn.acme.v1.ProblemR\x05error\x125\n" +
