@@ -1,4 +1,4 @@
-# make           builds bin/cairn
+# make           builds bin/cairn; make CGO=0 a static one, without PKCS#11
 # make run       builds and starts a CA out of ./cairn-data
 # make test      installs what the tests need and runs all of them
 # make test-long the same, several times over and without cached results
@@ -23,8 +23,14 @@ PACKAGES := $(shell cat test/debian-packages.txt)
 
 .PHONY: build run test test-long test-packages check test-binary bench fuzz generate clean
 
+# Keys on PKCS#11 tokens need cgo, and so a C compiler. The rest of a binary is
+# the same with and without: name look-ups stay in Go.
+CC_FOUND    := $(shell command -v $$(go env CC) 2>/dev/null)
+CGO         ?= $(if $(CC_FOUND),1,0)
+
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/cairn ./cmd/cairn
+	@if [ '$(CGO)' = 0 ]; then echo 'without PKCS#11 support: that needs a C compiler and CGO=1' >&2; fi
+	CGO_ENABLED=$(CGO) go build -tags netgo,osusergo -trimpath -ldflags '$(LDFLAGS)' -o bin/cairn ./cmd/cairn
 
 run: build
 	bin/cairn serve

@@ -54,6 +54,7 @@ type CA struct {
 	metrics   metrics
 	owner     string
 	work      sync.WaitGroup
+	waiting   waiting
 
 	mu      sync.Mutex
 	signers map[acme.IssuerID]OCSPSigner
@@ -222,6 +223,16 @@ func (iss *issuer) lease() time.Duration {
 		return slowLeaseFor
 	}
 	return leaseFor
+}
+
+// leaseOnRecord is how long a certificate that is being recorded is this
+// process's to sign: not at all while its key is away. Whoever has the key back
+// first takes it up then.
+func (iss *issuer) leaseOnRecord() time.Duration {
+	if iss.available() != nil {
+		return 0
+	}
+	return iss.lease()
 }
 
 // lease is for work whose issuers are not known yet.

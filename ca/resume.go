@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -18,25 +19,29 @@ import (
 // resume signs what another process, or this one before a failure, recorded
 // and did not sign, and gives up what must not be signed any more.
 func (c *CA) resume(ctx context.Context) error {
+	if !c.available() {
+		return nil // to claim what can't be signed would keep it from others
+	}
+	waited := c.signWaiting(ctx)
 	lease := c.lease()
 	until := c.Now().Add(lease)
 	claimed, err := c.Store.ClaimIssuances(ctx, sa.Claim{Owner: c.owner, LeaseUntil: until, Limit: claimLimit})
 	if err != nil {
-		return err
+		return errors.Join(waited, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, lease)
 	defer cancel()
-	var failures []error
+	failures := []error{waited}
 	for _, cert := range claimed {
 		if !c.Now().Before(until) {
 			break // the rest is anybody's again
 		}
-		failures = append(failures, c.resumeOne(ctx, cert))
+		failures = append(failures, c.resumeOne(ctx, cert, until))
 	}
 	return errors.Join(failures...)
 }
 
-func (c *CA) resumeOne(ctx context.Context, cert acme.Certificate) error {
+func (c *CA) resumeOne(ctx context.Context, cert acme.Certificate, until time.Time) error {
 	why, err := c.tooLate(ctx, cert)
 	if err != nil {
 		return err
@@ -52,7 +57,12 @@ func (c *CA) resumeOne(ctx context.Context, cert acme.Certificate) error {
 			slog.String("serial", cert.Serial.String()), slog.Any("error", err))
 		return nil
 	}
-	return c.sign(ctx, iss, cert)
+	return c.signLeased(ctx, leased{iss, cert, until})
+}
+
+// available tells whether the key of any issuer can be used.
+func (c *CA) available() bool {
+	return slices.ContainsFunc(c.issuers, func(iss *issuer) bool { return iss.available() == nil })
 }
 
 // tooLate tells why a recorded certificate must not be signed any more; empty:

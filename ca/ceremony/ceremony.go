@@ -34,7 +34,8 @@ type Tokens interface {
 	// Open opens the key that the URI (RFC 7512) names.
 	Open(uri string) (crypto.Signer, error)
 	// Generate makes the key that the URI names. One that exists is an error.
-	Generate(uri string, t key.Type) (crypto.Signer, error)
+	// bits is the size of an RSA key; 0: the usual one.
+	Generate(uri string, t key.Type, bits int) (crypto.Signer, error)
 }
 
 // Config is what a ceremony works with.

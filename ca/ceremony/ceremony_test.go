@@ -290,7 +290,7 @@ func (m *memoryTokens) Open(uri string) (crypto.Signer, error) {
 	return counted{m.keys[uri], m}, nil
 }
 
-func (m *memoryTokens) Generate(uri string, kind key.Type) (crypto.Signer, error) {
+func (m *memoryTokens) Generate(uri string, kind key.Type, bits int) (crypto.Signer, error) {
 	if m.keys[uri] != nil {
 		return nil, fmt.Errorf("%s: %w", uri, fs.ErrExist)
 	}

@@ -31,6 +31,9 @@ type Material struct {
 // ImportConfig is what an import works with.
 type ImportConfig struct {
 	Material
+	// KeyElsewhere is where the issuing certificate's key stays, as on a
+	// PKCS#11 token; empty: it is put into the folder.
+	KeyElsewhere string
 	// Folder is the data folder that gets the hierarchy.
 	Folder string
 	// Passphrase encrypts the keys in the folder; nil: they are not encrypted.
@@ -57,7 +60,7 @@ func Import(cfg ImportConfig) error {
 	}
 	files := []file{{ca.RootFile, encodeCertificate(cfg.Root), 0o644}, {ca.ChainFile, chain, 0o644}, {TranscriptFile, record, 0o644}}
 	for path, signer := range map[string]crypto.Signer{ca.IssuerKeyFile: cfg.Issuer, ca.RootKeyFile: cfg.RootKey} {
-		if signer == nil {
+		if signer == nil || path == ca.IssuerKeyFile && cfg.KeyElsewhere != "" {
 			continue
 		}
 		encoded, err := cfg.encode(signer)
@@ -181,6 +184,8 @@ func (cfg ImportConfig) record() ([]byte, error) {
 		switch {
 		case signer == nil:
 			return "not imported"
+		case path == ca.IssuerKeyFile && cfg.KeyElsewhere != "":
+			return cfg.KeyElsewhere
 		case cfg.Passphrase != nil:
 			return path + " (encrypted)"
 		}
@@ -233,7 +238,9 @@ func (cfg ImportConfig) verify(staged string) error {
 		passphrase = func() ([]byte, error) { return cfg.Passphrase, nil }
 	}
 	var err error
-	if m.Issuer, err = (key.File{Path: filepath.Join(staged, ca.IssuerKeyFile), Passphrase: passphrase}).Open(); err != nil {
+	if cfg.KeyElsewhere != "" {
+		m.Issuer = cfg.Issuer
+	} else if m.Issuer, err = (key.File{Path: filepath.Join(staged, ca.IssuerKeyFile), Passphrase: passphrase}).Open(); err != nil {
 		return err
 	}
 	if cfg.RootKey != nil {

@@ -21,6 +21,8 @@ type PEMFiles struct {
 	Root  string // the root certificate
 	Chain string // the issuing certificate, and those between it and the root
 	Key   string // its key
+	// Signer is its key, where that is not in a file.
+	Signer crypto.Signer
 	// Passphrase opens Key, where it is encrypted.
 	Passphrase key.Passphrase
 }
@@ -29,12 +31,16 @@ type PEMFiles struct {
 // order, and all in one file. Encrypted tells whether the issuing
 // certificate's key was.
 func ReadPEM(f PEMFiles) (m Material, encrypted bool, err error) {
-	data, err := key.ReadPrivate(f.Key)
-	if err != nil {
-		return Material{}, false, err
-	}
-	if m.Issuer, err = key.ParsePEM(data, f.Passphrase); err != nil {
-		return Material{}, false, fmt.Errorf("%s: %w", f.Key, err)
+	m.Issuer = f.Signer
+	if m.Issuer == nil {
+		data, err := key.ReadPrivate(f.Key)
+		if err != nil {
+			return Material{}, false, err
+		}
+		if m.Issuer, err = key.ParsePEM(data, f.Passphrase); err != nil {
+			return Material{}, false, fmt.Errorf("%s: %w", f.Key, err)
+		}
+		encrypted = key.Encrypted(data)
 	}
 	certs, err := readCertificates(f.Chain)
 	if err != nil {
@@ -43,7 +49,7 @@ func ReadPEM(f PEMFiles) (m Material, encrypted bool, err error) {
 	if err := m.complete(certs, f.Chain, f.Root); err != nil {
 		return Material{}, false, err
 	}
-	return m, key.Encrypted(data), nil
+	return m, encrypted, nil
 }
 
 // complete arranges the certificates of one file and those of the file with

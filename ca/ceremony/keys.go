@@ -82,7 +82,7 @@ func (p Plan) newKeys() []Key {
 
 func (n *newKeys) generate(k Key) (crypto.Signer, error) {
 	if k.PKCS11 != "" {
-		signer, err := n.tokens.Generate(k.PKCS11, k.Type)
+		signer, err := n.tokens.Generate(k.PKCS11, k.Type, k.Bits)
 		if err == nil {
 			n.onTokens = append(n.onTokens, k.PKCS11)
 		}

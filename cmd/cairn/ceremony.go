@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-ca/cairn/ca/ceremony"
+	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/config"
 )
 
@@ -44,6 +47,11 @@ alone, the record is printed, and nothing is written.`,
 			if file.Folder == "" {
 				return fmt.Errorf("%s: name the folder for the files, with the key folder or with --folder", args[0])
 			}
+			keys, err := key.NewOpener(key.OpenerConfig{Getenv: os.Getenv})
+			if err != nil {
+				return err
+			}
+			defer keys.Close()
 			plan, err := ceremonyPlan(file, terminal{os.Stdin, cmd.ErrOrStderr()})
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
@@ -52,7 +60,7 @@ alone, the record is printed, and nothing is written.`,
 			header := append(recordHeader(), ceremony.Line{Name: "plan", Value: args[0]},
 				ceremony.Line{Name: "plan's SHA-256", Value: hex.EncodeToString(sum[:])}, ceremony.Line{Name: "folder", Value: file.Folder})
 			err = ceremony.Run(ceremony.Config{
-				Plan: plan, Folder: file.Folder, DryRun: dryRun, Header: header, Out: cmd.OutOrStdout(), Now: time.Now, Random: rand.Reader,
+				Plan: plan, Folder: file.Folder, DryRun: dryRun, Header: header, Tokens: tokens{cmd.Context(), keys}, Out: cmd.OutOrStdout(), Now: time.Now, Random: rand.Reader,
 			})
 			if errors.Is(err, ceremony.ErrResumed) {
 				return fmt.Errorf("%s: %w; see %s there", file.Folder, err, ceremony.TranscriptFile)
@@ -63,6 +71,28 @@ alone, the record is printed, and nothing is written.`,
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "make, lint and print everything, and write nothing")
 	cmd.Flags().StringVar(&folder, "folder", "", "the `DIR` for the files; overrides the key folder of the file")
 	return cmd
+}
+
+// tokens opens and makes keys on PKCS#11 tokens for a ceremony.
+type tokens struct {
+	ctx  context.Context
+	keys *key.Opener
+}
+
+func (t tokens) Open(uri string) (crypto.Signer, error) {
+	spec, err := key.ParseSpec(uri)
+	if err != nil {
+		return nil, err
+	}
+	return t.keys.Open(t.ctx, spec)
+}
+
+func (t tokens) Generate(uri string, kind key.Type, bits int) (crypto.Signer, error) {
+	u, err := key.ParsePKCS11URI(uri)
+	if err != nil {
+		return nil, err
+	}
+	return t.keys.GeneratePKCS11(t.ctx, u, kind, bits)
 }
 
 // recordHeader is what the record of a ceremony or an import says about who

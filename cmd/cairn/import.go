@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/cairn-ca/cairn/ca/ceremony"
 	"github.com/cairn-ca/cairn/ca/key"
+	"github.com/cairn-ca/cairn/internal/config"
 )
 
 // importer is the flags of cairn import.
@@ -38,7 +40,8 @@ They come from PEM files (--root, --chain, --key), from a PKCS#12 file
 the certificates allow, how long they are valid and how strong their keys are is
 checked, and everything is put into the data folder, from which "cairn serve"
 issues with it. The root's key is not needed. A data folder that has a CA
-already is left as it is.
+already is left as it is. With --chain and no --key, the key is the one that
+ca.issuer_key of the configuration names on a PKCS#11 token, and stays there.
 
 Keys that were encrypted stay encrypted, with the same passphrase; the key
 ca.key_passphrase_file of the configuration, or CAIRN_KEY_PASSPHRASE in the
@@ -70,6 +73,11 @@ func (i *importer) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	elsewhere, done, err := i.openElsewhere(cmd.Context(), cfg)
+	if err != nil {
+		return err
+	}
+	defer done()
 	m, passphrase, from, err := i.read()
 	if err != nil {
 		return err
@@ -91,7 +99,7 @@ func (i *importer) run(cmd *cobra.Command) error {
 	}
 	defer data.close()
 	err = ceremony.Import(ceremony.ImportConfig{
-		Material: m, Folder: data.path, Passphrase: passphrase, Header: append(recordHeader(), ceremony.Line{Name: "from", Value: from}),
+		Material: m, KeyElsewhere: elsewhere, Folder: data.path, Passphrase: passphrase, Header: append(recordHeader(), ceremony.Line{Name: "from", Value: from}),
 		Out: cmd.OutOrStdout(), Now: time.Now, Random: rand.Reader,
 	})
 	if err != nil {
@@ -101,11 +109,29 @@ func (i *importer) run(cmd *cobra.Command) error {
 	if i.file != "" {
 		out = "\nThe CA is in place. Start it with:\n\n  cairn serve --config " + shellQuote(i.file) + " --data " + shellQuote(cfg.Data) + "\n"
 	}
-	if passphrase != nil {
+	if passphrase != nil && elsewhere == "" {
 		out += fmt.Sprintf("\nIts keys are encrypted: name the file with their passphrase with the key\nca.key_passphrase_file, or set %s.\n", envKeyPassphrase)
 	}
 	_, err = fmt.Fprint(cmd.OutOrStdout(), out)
 	return err
+}
+
+// openElsewhere opens the key of ca.issuer_key where that is on a PKCS#11
+// token and --chain comes without --key: it stays there. elsewhere is empty
+// when the key is in a file.
+func (i *importer) openElsewhere(ctx context.Context, cfg *config.Config) (elsewhere string, done func(), err error) {
+	done = func() {}
+	if i.pem.Chain == "" || i.pem.Key != "" || !key.IsPKCS11URI(cfg.CA.IssuerKey) {
+		return "", done, nil
+	}
+	keys, err := key.NewOpener(key.OpenerConfig{Getenv: os.Getenv})
+	if err != nil {
+		return "", done, err
+	}
+	if i.pem.Signer, err = (tokens{ctx, keys}).Open(cfg.CA.IssuerKey); err != nil {
+		return "", done, errors.Join(fmt.Errorf("ca.issuer_key: %w", err), keys.Close())
+	}
+	return cfg.CA.IssuerKey, func() { keys.Close() }, nil
 }
 
 // read reads the hierarchy from where the flags say. passphrase is that of the
@@ -125,13 +151,13 @@ func (i *importer) read() (m ceremony.Material, passphrase []byte, from string, 
 		}
 		m, passphrase, err = ceremony.ReadStepCA(i.step, p)
 		return i.withRootKey(m, passphrase, from, err)
-	case i.pem.Chain != "" && i.pem.Key != "" && i.pkcs12 == "" && i.step == "":
+	case i.pem.Chain != "" && (i.pem.Key != "" || i.pem.Signer != nil) && i.pkcs12 == "" && i.step == "":
 		from = i.pem.Chain
 		files := i.pem
 		files.Passphrase = opened
 		m, encrypted, err = ceremony.ReadPEM(files)
 	default:
-		return m, nil, "", errors.New("say what to import: --chain and --key, with --root where the chain has no root; or --pkcs12; or --step")
+		return m, nil, "", errors.New("say what to import: --chain and --key (or ca.issuer_key on a token), with --root where the chain has no root; or --pkcs12; or --step")
 	}
 	if err == nil && encrypted {
 		if passphrase, err = opened(); len(passphrase) == 0 {

@@ -18,7 +18,7 @@ const rootFile = "root.pem"
 // addCA opens the hierarchy in the data folder, making it if need be, and adds
 // the signing authority and the publisher of its CRLs.
 func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
-	hierarchy, err := n.openHierarchy()
+	hierarchy, err := n.openHierarchy(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -67,11 +67,15 @@ func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
 }
 
 // openHierarchy opens the roots and the issuer.
-func (n *instance) openHierarchy() (*ca.Hierarchy, error) {
+func (n *instance) openHierarchy(ctx context.Context) (*ca.Hierarchy, error) {
 	if n.hooks.hierarchy != nil {
 		return n.hooks.hierarchy(n)
 	}
-	hierarchy, err := ca.OpenHierarchy(ca.HierarchyConfig{Folder: n.data.path, Passphrase: once(keyPassphrase(n.cfg.CA)), Now: n.now, Random: n.random})
+	issuerKey, err := n.openIssuerKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hierarchy, err := ca.OpenHierarchy(ca.HierarchyConfig{Folder: n.data.path, IssuerKey: issuerKey, Passphrase: once(keyPassphrase(n.cfg.CA)), Now: n.now, Random: n.random})
 	if err != nil {
 		return nil, fmt.Errorf("opening the hierarchy: %w", err)
 	}

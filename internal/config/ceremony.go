@@ -347,8 +347,6 @@ func (v ceremonyValidator) key(of, name string, k *CeremonyKey, usual CeremonyKe
 	v.keyType(key, k.CeremonyKeyDefaults)
 	if k.PKCS11 == "" {
 		k.File = named(k.File, name+".key")
-	} else if k.Bits != 0 {
-		v.fail(key+".bits", "is for keys in files; leave it out")
 	}
 	v.keyPlace(key, *k)
 	v.passphrase(key, k, usual)

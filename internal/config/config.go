@@ -112,6 +112,10 @@ type CA struct {
 	// OCSPSigners is the folder that the role ocsp takes the delegated OCSP
 	// signers from; empty: keys, in the data folder.
 	OCSPSigners string `yaml:"ocsp_signers"`
+	// IssuerKey is where the issuer's key is: a file, or a PKCS#11 URI (RFC
+	// 7512); empty: keys/intermediate.key, in the data folder.
+	IssuerKey string `yaml:"issuer_key"`
+	PKCS11    PKCS11 `yaml:"pkcs11"`
 	// AlternateChains is PEM files, each with a chain for the issuer that
 	// clients can choose: first a certificate with the issuer's key and name.
 	AlternateChains []string `yaml:"alternate_chains"`
@@ -119,6 +123,14 @@ type CA struct {
 	// folder, where they are encrypted; empty: CAIRN_KEY_PASSPHRASE in the
 	// environment has it.
 	KeyPassphraseFile string `yaml:"key_passphrase_file"`
+}
+
+// PKCS11 is how keys on PKCS#11 tokens are used.
+type PKCS11 struct {
+	// Sessions bounds the signatures that are made at once on one token.
+	Sessions int `yaml:"sessions"`
+	// Timeout bounds one signature.
+	Timeout time.Duration `yaml:"timeout"`
 }
 
 // RateLimits is the switch of all rate limits.

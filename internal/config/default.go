@@ -36,6 +36,7 @@ func Default() Config {
 			RevokeUnasked: 1000,
 			OCSPNonce:     "honored",
 			OCSPLifetime:  4 * day,
+			PKCS11:        PKCS11{Sessions: 8, Timeout: 10 * time.Second},
 		},
 		RateLimits:      RateLimits{Enabled: true},
 		AnswerWait:      time.Second,

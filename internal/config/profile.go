@@ -72,6 +72,11 @@ func (v validator) ca(c *CA) {
 	v.span("ca.crl_lifetime", c.CRLLifetime, time.Minute, 10*day)
 	v.span("ca.crl_delay", c.CRLDelay, 100*time.Millisecond, 24*time.Hour)
 	v.span("ca.ocsp_lifetime", c.OCSPLifetime, 8*time.Hour, 10*day)
+	if c.PKCS11.Sessions < 1 || c.PKCS11.Sessions > 1000 {
+		v.fail("ca.pkcs11.sessions", "expects a number from 1 to 1000; found %d", c.PKCS11.Sessions)
+	}
+	// A signature must end within the lease on its certificate, a minute.
+	v.span("ca.pkcs11.timeout", c.PKCS11.Timeout, 100*time.Millisecond, 30*time.Second)
 	if c.RevokeUnasked < 0 {
 		v.fail("ca.revoke_unasked", "expects 0 or a number of certificates; found %d", c.RevokeUnasked)
 	}

@@ -35,8 +35,9 @@ var arrows = map[string][]string{
 	"internal/responder":  {},
 	"internal/testmode":   {"wfe", "va", "ca", "sa"}, // it wraps their interfaces
 	"internal/pgtest":     {},
+	"internal/hsmtest":    {},
 
-	"test": {"internal/pgtest", "internal/responder"},
+	"test": {"internal/pgtest", "internal/hsmtest", "internal/responder"},
 }
 
 // exceptions are single packages that may import more, each for its reason.
