@@ -173,7 +173,7 @@ func (r *RA) createOrder(ctx context.Context, plan orderPlan) (acme.Order, error
 		usable, err = r.Store.ReusableAuthorizations(ctx, sa.ReuseQuery{
 			Account: order.Account, Identifiers: order.Identifiers,
 			// One that is about to end would leave no time to finalize.
-			ValidUntil: now.Add(time.Hour), Pending: true, PendingUntil: now.Add(time.Hour),
+			ValidUntil: now.Add(time.Hour), Pending: true, PendingUntil: now.Add(time.Hour), Except: validatedAnew,
 		})
 		if err != nil {
 			return acme.Order{}, fmt.Errorf("looking for authorizations to reuse: %w", err)

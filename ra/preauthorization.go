@@ -27,7 +27,7 @@ func (r *RA) NewAuthorization(ctx context.Context, req NewAuthorization) (acme.A
 	now := r.Now()
 	found, err := r.Store.ReusableAuthorizations(ctx, sa.ReuseQuery{
 		Account: req.Account.ID, Identifiers: []acme.Identifier{req.Identifier},
-		ValidUntil: now.Add(time.Hour), Pending: true, PendingUntil: now.Add(time.Hour),
+		ValidUntil: now.Add(time.Hour), Pending: true, PendingUntil: now.Add(time.Hour), Except: validatedAnew,
 	})
 	if err != nil {
 		return acme.Authorization{}, false, fmt.Errorf("looking for an authorization to reuse: %w", err)

@@ -55,6 +55,7 @@ const (
 	opCancelOrder
 	opClaimRenewals
 	opRecordRenewal
+	opAccountKeys
 	opCertificates
 	opBlockedKeys
 	opKeysToSweep
@@ -77,6 +78,7 @@ var operationNames = [operations]string{
 	"create_external_key", "external_key", "external_keys", "revoke_external_key",
 	"create_renewal_order", "renewal_order", "renewal_orders",
 	"create_authorization", "cancel_order", "claim_renewals", "record_renewal",
+	"account_keys",
 	"certificates", "blocked_keys", "keys_to_sweep", "record_key_sweep",
 	"open_incident", "incidents", "incident_certificates", "close_incident",
 }
@@ -85,7 +87,7 @@ var operationNames = [operations]string{
 func (op operation) short() bool {
 	switch op {
 	case opOrders, opIssuers, opCRL, opReusableAuthorizations, opRevocations, opExternalKeys, opRenewalOrders,
-		opCertificates, opBlockedKeys, opKeysToSweep, opIncidents, opIncidentCertificates:
+		opAccountKeys, opCertificates, opBlockedKeys, opKeysToSweep, opIncidents, opIncidentCertificates:
 		return false
 	}
 	return true

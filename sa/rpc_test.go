@@ -37,6 +37,11 @@ func (r recorded) AccountByKey(_ context.Context, directory, thumbprint string) 
 	return rpctest.Result[acme.Account](r.Recorder, 0), r.Err()
 }
 
+func (r recorded) AccountKeys(_ context.Context, account acme.ID) ([]acme.UsedKey, error) {
+	r.Call("AccountKeys", account)
+	return rpctest.Result[[]acme.UsedKey](r.Recorder, 0), r.Err()
+}
+
 func (r recorded) Order(_ context.Context, id acme.ID) (acme.Order, error) {
 	r.Call("Order", id)
 	return rpctest.Result[acme.Order](r.Recorder, 0), r.Err()

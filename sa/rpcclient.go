@@ -19,6 +19,13 @@ func (c client) AccountByKey(ctx context.Context, directory, thumbprint string) 
 	return rpc.Answer(m, DecodeError(err), decodeAccount)
 }
 
+func (c client) AccountKeys(ctx context.Context, account acme.ID) ([]acme.UsedKey, error) {
+	m, err := c.pb.AccountKeys(ctx, &sapb.AccountKeysRequest{Account: rpc.EncodeID(account)})
+	return rpc.Answer(m, DecodeError(err), func(d *rpc.Decoder, m *sapb.AccountKeysResponse) []acme.UsedKey {
+		return rpc.DecodeList(d, "keys", m.Keys, decodeUsedKey)
+	})
+}
+
 func (c client) Order(ctx context.Context, id acme.ID) (acme.Order, error) {
 	m, err := c.pb.Order(ctx, &sapb.OrderRequest{Id: rpc.EncodeID(id)})
 	return rpc.Answer(m, DecodeError(err), decodeOrder)

@@ -25,6 +25,17 @@ func (s server) AccountByKey(ctx context.Context, m *sapb.AccountByKeyRequest) (
 	return encodeAccount(account), EncodeError(err)
 }
 
+func (s server) AccountKeys(ctx context.Context, m *sapb.AccountKeysRequest) (*sapb.AccountKeysResponse, error) {
+	req, err := rpc.Request(m, func(d *rpc.Decoder, m *sapb.AccountKeysRequest) acme.ID {
+		return d.ID("account", m.Account)
+	})
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.impl.AccountKeys(ctx, req)
+	return &sapb.AccountKeysResponse{Keys: rpc.EncodeList(result, encodeUsedKey)}, EncodeError(err)
+}
+
 func (s server) Order(ctx context.Context, m *sapb.OrderRequest) (*sapb.OrderResponse, error) {
 	req, err := rpc.Request(m, func(d *rpc.Decoder, m *sapb.OrderRequest) acme.ID {
 		return d.ID("id", m.Id)

@@ -42,6 +42,10 @@ type Reader interface {
 	// AccountByKey finds an account, in whatever state, by the thumbprint of
 	// its current key.
 	AccountByKey(ctx context.Context, directory, thumbprint string) (acme.Account, error)
+	// AccountKeys lists the keys that a valid account has or ever had: the
+	// current one first, then the newest first. None for an account that is
+	// not valid.
+	AccountKeys(ctx context.Context, account acme.ID) ([]acme.UsedKey, error)
 	// Order returns the order with its status as of now: pending, ready or
 	// invalid follow from its authorizations and its expiry.
 	Order(ctx context.Context, id acme.ID) (acme.Order, error)
@@ -225,6 +229,8 @@ type ReuseQuery struct {
 	ValidatedBy  time.Time // only those validated at or after; zero: any
 	Pending      bool
 	PendingUntil time.Time
+	// Except are the challenge types whose valid authorizations don't count.
+	Except []acme.ChallengeType
 }
 
 // BeginValidation starts the attempt on an authorization's challenge.

@@ -51,6 +51,9 @@ type Config struct {
 	// DirectoryCAAIdentities are those of directories that have their own, by
 	// the directory's name.
 	DirectoryCAAIdentities map[string][]string
+	// DNSPersist is how directories validate dns-persist-01, by the
+	// directory's name; one that is not there does not.
+	DNSPersist map[string]DNSPersist
 	// Timeout bounds one try of one challenge, CAA and waiting for a free
 	// place included. 0: DefaultTimeout.
 	Timeout time.Duration
@@ -122,6 +125,9 @@ func New(config Config) (*VA, error) {
 		acme.DNS01:      dns01{v},
 		acme.TLSALPN01:  tlsALPN01{v},
 		acme.OnionCSR01: onionCSR01{},
+
+		acme.DNSAccount01: dnsAccount01{v},
+		acme.DNSPersist01: dnsPersist01{v},
 	}
 	if v.metrics, err = newMetrics(config.Metrics, v.inFlight); err != nil {
 		return nil, fmt.Errorf("registering the validation metrics: %w", err)

@@ -24,6 +24,7 @@ type try struct {
 	Request
 	keyAuthorization string
 	steps
+	persisted *persisted // what dns-persist-01 relied on
 }
 
 // Validate implements Authority.
@@ -44,6 +45,7 @@ func (v *VA) Validate(ctx context.Context, req Request) (Result, error) {
 	result := Result{Evidence: acme.Evidence{
 		Method: req.Type, DomainName: req.Identifier.Value(), At: start.UTC(), Steps: append(t.steps, caa.Steps...), CAA: caa.evidence(),
 	}}
+	t.persisted.record(&result.Evidence)
 	if fail != nil {
 		result.Problem, result.MayHeal = fail.problem, fail.mayHeal
 	}
@@ -114,9 +116,11 @@ func (v *VA) CheckCAA(ctx context.Context, req CAARequest) (CAAResult, error) {
 
 // deadline is when a try ends. A caller's own deadline is shaved, so that the
 // caller still gets the result that time ran out.
-func (v *VA) deadline(ctx context.Context) time.Time {
+func (v *VA) deadline(ctx context.Context) time.Time { return tryDeadline(ctx, v.Timeout) }
+
+func tryDeadline(ctx context.Context, timeout time.Duration) time.Time {
 	now := time.Now() // contexts run on the system's clock
-	end := now.Add(v.Timeout)
+	end := now.Add(timeout)
 	if theirs, ok := ctx.Deadline(); ok {
 		margin := min(theirs.Sub(now)/10, 500*time.Millisecond)
 		if theirs = theirs.Add(-margin); theirs.Before(end) {

@@ -69,6 +69,7 @@ func (s *services) wfeDirectories() ([]wfe.Directory, error) {
 			Subdomains:              d.Subdomains,
 			OnionServices:           slices.Contains(d.Challenges, string(acme.OnionCSR01)),
 			AutoRenewal:             autoRenewal(d.AutoRenewal),
+			DNSPersist:              s.dnsPersist(d),
 		})
 	}
 	return directories, nil

@@ -52,6 +52,7 @@ func roleCommands() []*cobra.Command {
 
 func (r role) command() *cobra.Command {
 	var s settings
+	var perspective perspectiveFlags
 	cmd := &cobra.Command{
 		Use:   string(r.name),
 		Short: r.short,
@@ -62,6 +63,10 @@ below rpc say; "cairn mtls" makes the certificates. The audit log goes to
 stdout unless audit.file says otherwise.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := perspective.role(r)
+			if err != nil {
+				return err
+			}
 			cfg, err := s.load()
 			if err != nil {
 				return err
@@ -70,6 +75,9 @@ stdout unless audit.file says otherwise.`,
 		},
 	}
 	s.register(cmd)
+	if r.name == rpc.RoleVA {
+		perspective.register(cmd)
+	}
 	return cmd
 }
 
@@ -227,6 +235,9 @@ func wireSA(ctx context.Context, n *instance, _ *peers) error {
 func wireVA(ctx context.Context, n *instance, _ *peers) error {
 	validation, err := n.newVA()
 	if err != nil {
+		return err
+	}
+	if validation, err = n.corroborated(validation); err != nil {
 		return err
 	}
 	return n.serveRPC(ctx, rpc.RoleVA, n.cfg.RPC.Clients.VA, func(s *rpc.Server) { va.RegisterServer(s, validation) })

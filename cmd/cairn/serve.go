@@ -143,6 +143,14 @@ func (n *instance) wireServe(ctx context.Context) error {
 		return err
 	}
 	n.addresses = configuredAddresses(n.cfg, acme.Addr().String(), public.Addr().String())
+	// Before anything is made: it may be that nothing could be validated.
+	validation, err := n.newVA()
+	if err != nil {
+		return err
+	}
+	if validation, err = n.corroborated(validation); err != nil {
+		return err
+	}
 
 	store, err := n.openStore(ctx)
 	if err != nil {
@@ -158,10 +166,6 @@ func (n *instance) wireServe(ctx context.Context) error {
 		if stored, err = n.hooks.store(ctx, store); err != nil {
 			return err
 		}
-	}
-	validation, err := n.newVA()
-	if err != nil {
-		return err
 	}
 	registration, err := n.newRA(stored, validation, signing)
 	if err != nil {

@@ -49,6 +49,7 @@ func (s *services) vaConfig() va.Config {
 		AllowPrivateAddresses:  s.cfg.VA.AllowPrivateAddresses,
 		CAAIdentities:          s.caaIdentities(s.cfg.Directory),
 		DirectoryCAAIdentities: s.directoryCAAIdentities(),
+		DNSPersist:             s.vaDNSPersist(),
 		Timeout:                s.cfg.VA.Timeout,
 		MaxInFlight:            s.cfg.VA.MaxInFlight,
 		MaxPerAddress:          s.cfg.VA.MaxPerAddress,

@@ -68,9 +68,12 @@ func (a Authorization) Challenge(t ChallengeType) (Challenge, bool) {
 	if !slices.Contains(a.Offered, t) {
 		return Challenge{}, false
 	}
-	c := Challenge{Type: t, Status: ChallengePending, Token: a.Seed.Token(t)}
-	if t == OnionCSR01 {
-		c.Token, c.Nonce = "", a.Seed.Nonce(t)
+	c := Challenge{Type: t, Status: ChallengePending}
+	switch {
+	case t.HasToken():
+		c.Token = a.Seed.Token(t)
+	case t == OnionCSR01:
+		c.Nonce = a.Seed.Nonce(t)
 	}
 	if a.Attempt == nil || a.Attempt.Type != t {
 		return c, true
@@ -112,6 +115,12 @@ type Evidence struct {
 	Method     ChallengeType `json:"method,omitempty"`
 	DomainName string        `json:"authorizationDomainName,omitempty"` // Baseline Requirements §3.2.2.4
 	At         time.Time     `json:"at,omitzero"`
+	// AccountURI is the accounturi of the record that was relied on, and
+	// PersistUntil its end (zero: none), for dns-persist-01. Perspectives
+	// corroborate each other only with the same AccountURI (Baseline
+	// Requirements §3.2.2.4.22).
+	AccountURI   string    `json:"accountURI,omitempty"`
+	PersistUntil time.Time `json:"persistUntil,omitzero"`
 	// Steps are the look-ups, connections and answers in their order, each a
 	// short line.
 	Steps []string     `json:"steps,omitempty"`
@@ -128,6 +137,10 @@ type CAAEvidence struct {
 	// FoundAt is the name that held the relevant record set; empty: none did.
 	FoundAt string   `json:"foundAt,omitempty"`
 	Records []string `json:"records,omitempty"`
+	// Perspectives and Quorum are those of a CAA check made alone; where it
+	// came with a validation, the Evidence around it has them.
+	Perspectives []PerspectiveResult `json:"perspectives,omitempty"`
+	Quorum       string              `json:"quorum,omitempty"`
 }
 
 // PerspectiveResult is what one remote perspective saw.

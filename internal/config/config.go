@@ -88,6 +88,20 @@ type VA struct {
 	MaxInFlight   int `yaml:"max_in_flight"`
 	MaxPerAccount int `yaml:"max_per_account"`
 	MaxPerAddress int `yaml:"max_per_address"`
+	// Perspectives is the remote network perspectives.
+	Perspectives []Perspective `yaml:"perspectives"`
+	// PerspectiveWait is how long answers of perspectives are waited for that
+	// do not matter to the result any more.
+	PerspectiveWait time.Duration `yaml:"perspective_wait"`
+}
+
+// Perspective is a remote network perspective.
+type Perspective struct {
+	Name string `yaml:"name"`
+	// Region is the Regional Internet Registry that it is in the region of.
+	Region string `yaml:"region"`
+	// Addresses is where its processes are, host:port.
+	Addresses []string `yaml:"addresses"`
 }
 
 // CA is the settings of signing and revocation.
@@ -184,10 +198,11 @@ type RPCServices struct {
 
 // RPCClients is the names that may call each service.
 type RPCClients struct {
-	RA []string `yaml:"ra"`
-	VA []string `yaml:"va"`
-	CA []string `yaml:"ca"`
-	SA []string `yaml:"sa"`
+	RA          []string `yaml:"ra"`
+	VA          []string `yaml:"va"`
+	CA          []string `yaml:"ca"`
+	SA          []string `yaml:"sa"`
+	Perspective []string `yaml:"perspective"`
 }
 
 // maxFile is more than any sensible configuration has, in bytes.

@@ -76,6 +76,11 @@ policy: {deny: [secret.example.com], addresses: [10.0.0.0/8]}
 				"default": {"", *d}, "lab": {"", lab}, "other": {"/x/y/directory", other},
 			}
 		}},
+		{"dns-persist-01", "challenges: [dns-persist-01, dns-account-01]\ncaa_identities: [CA.example., b.example]\ndns_persist: {issuer_domain_names: [b.example, ca.example], advertised_names: [b.example], account_hash_prefix: 'https://ca.example/h/', former_account_hash_prefixes: ['https://ca.example:14000/x/'], account_urls: true}\n", func(c *Config) {
+			c.Directory.Challenges = []string{"dns-persist-01", "dns-account-01"}
+			c.Directory.CAAIdentities = []string{"CA.example.", "b.example"}
+			c.Directory.DNSPersist = DNSPersist{[]string{"b.example", "ca.example"}, []string{"b.example"}, "https://ca.example/h/", []string{"https://ca.example:14000/x/"}, true}
+		}},
 		{"auto-renewal", "auto_renewal: {enabled: true, min_lifetime: 1h, max_duration: 30d, allow_get: true}\n", func(c *Config) {
 			c.Directory.AutoRenewal = AutoRenewal{Enabled: true, MinLifetime: time.Hour, MaxDuration: 30 * day, AllowGet: true}
 		}},
@@ -137,7 +142,7 @@ func TestParseErrors(t *testing.T) {
 		{"two passwords", "store:\n  url: postgres://u:secret@h/d\n  password_file: /p\n", []string{`f.yaml:3: store.password_file: store.url has a password as well; take it out of the URL`}},
 		{"a password of nobody", "store:\n  url: postgres://h/d\n  password_file: /p\n", []string{`f.yaml:3: store.password_file: store.url must name the user that the password is for, as in postgres://USER@HOST:PORT/DATABASE`}},
 		{"a resolver by name", "va:\n  resolvers:\n  - 127.0.0.1\n  - dns.example\n", []string{`f.yaml:4: va.resolvers[1]: expects the IP address of a resolver, with or without its port, such as 127.0.0.1:8053; found "dns.example"`}},
-		{"an unknown challenge", "challenges: [http-01, http-02]\n", []string{`f.yaml:1: challenges[1]: expects one of http-01, dns-01, tls-alpn-01, onion-csr-01; found "http-02"`}},
+		{"an unknown challenge", "challenges: [http-01, http-02]\n", []string{`f.yaml:1: challenges[1]: expects one of http-01, dns-01, tls-alpn-01, onion-csr-01, dns-account-01, dns-persist-01; found "http-02"`}},
 		{"a profile", `
 ca:
   profiles:
@@ -188,9 +193,9 @@ directories:
   b: {auto_renewal: {max_duration: 5d}}
   c: {challenges: []}
 `, []string{
-			`f.yaml:3: challenges[0]: expects one of http-01, dns-01, tls-alpn-01, onion-csr-01; found "x"`,
+			`f.yaml:3: challenges[0]: expects one of http-01, dns-01, tls-alpn-01, onion-csr-01, dns-account-01, dns-persist-01; found "x"`,
 			`f.yaml:6: directories.b.auto_renewal.max_duration: 5d is shorter than one certificate's min_lifetime, 10d`,
-			`f.yaml:7: directories.c.challenges: name at least one of http-01, dns-01, tls-alpn-01, onion-csr-01`,
+			`f.yaml:7: directories.c.challenges: name at least one of http-01, dns-01, tls-alpn-01, onion-csr-01, dns-account-01, dns-persist-01`,
 		}},
 		{"a policy", `
 policy:

@@ -16,7 +16,7 @@ func Default() Config {
 			Challenges:     []string{"http-01", "dns-01", "tls-alpn-01"},
 			Authorizations: Authorizations{Lifetime: 30 * day},
 			Orders:         Orders{Lifetime: 7 * day},
-			Validation:     Validation{Retries: 3, RetryWait: 5 * time.Second},
+			Validation:     Validation{Retries: 3, RetryWait: 5 * time.Second, Perspectives: PerspectivePolicy{Mode: "off", Regions: 2}},
 			Policy:         Policy{Wildcards: true},
 			AutoRenewal:    AutoRenewal{MinLifetime: day, MaxDuration: 365 * day},
 		},
@@ -28,6 +28,7 @@ func Default() Config {
 			MaxInFlight:           4096,
 			MaxPerAccount:         256,
 			MaxPerAddress:         256,
+			PerspectiveWait:       time.Second,
 		},
 		CA: CA{
 			CRLShards:     1,

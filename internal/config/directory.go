@@ -8,7 +8,10 @@ import (
 
 // Directory is the settings that each ACME directory has its own of.
 type Directory struct {
-	EAB EAB `yaml:"eab"`
+	// Public tells that the public relies on the certificates: what the
+	// Baseline Requirements ask of remote perspectives holds.
+	Public bool `yaml:"public"`
+	EAB    EAB  `yaml:"eab"`
 	// Profiles names the profiles that are offered, the default one first;
 	// empty: all that the CA has.
 	Profiles []string `yaml:"profiles"`
@@ -33,6 +36,7 @@ type Directory struct {
 	// (RFC 9444).
 	Subdomains  bool        `yaml:"subdomains"`
 	AutoRenewal AutoRenewal `yaml:"auto_renewal"`
+	DNSPersist  DNSPersist  `yaml:"dns_persist"`
 }
 
 // NamedDirectory is one of several directories.
@@ -104,6 +108,15 @@ type Validation struct {
 	// RetryWait is the wait before the first retry, doubled for each one
 	// after it.
 	RetryWait time.Duration `yaml:"retry_wait"`
+	// Perspectives is what is asked of the remote perspectives.
+	Perspectives PerspectivePolicy `yaml:"perspectives"`
+}
+
+// PerspectivePolicy is what a directory asks of the remote perspectives.
+type PerspectivePolicy struct {
+	Mode string `yaml:"mode"` // off, shadow or required
+	// Regions is in how many regions those that corroborate must stand.
+	Regions int `yaml:"regions"`
 }
 
 // DefaultDirectory is the name of the directory of a configuration that names

@@ -28,6 +28,9 @@ func (v validator) config(c *Config) {
 	v.publicURL("public_url", c.PublicURL)
 	v.store(&c.Store)
 	v.directory("", &c.Directory)
+	if len(c.Directories) == 0 {
+		v.issuerNames("", c, &c.Directory)
+	}
 	v.directories(c)
 	v.va(&c.VA)
 	v.ca(&c.CA)
@@ -219,6 +222,7 @@ func (v validator) va(c *VA) {
 			v.fail(bound.key, "expects a number from 1 to 1000000; found %d", bound.number)
 		}
 	}
+	v.perspectives(c)
 }
 
 // ResolverAddress is the address of a resolver, with port 53 where the
@@ -247,6 +251,7 @@ func (v validator) rpc(r *RPC) {
 	}{
 		{"ra", r.Services.RA, r.Clients.RA}, {"va", r.Services.VA, r.Clients.VA},
 		{"ca", r.Services.CA, r.Clients.CA}, {"sa", r.Services.SA, r.Clients.SA},
+		{"perspective", nil, r.Clients.Perspective},
 	} {
 		key := "rpc.services." + service.name
 		v.unique(key, service.addresses)

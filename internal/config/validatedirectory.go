@@ -15,7 +15,7 @@ import (
 
 func (v validator) directory(path string, d *Directory) {
 	v.unique(join(path, "profiles"), d.Profiles)
-	v.some(join(path, "challenges"), d.Challenges, "http-01", "dns-01", "tls-alpn-01", "onion-csr-01")
+	v.some(join(path, "challenges"), d.Challenges, "http-01", "dns-01", "tls-alpn-01", "onion-csr-01", "dns-account-01", "dns-persist-01")
 	v.unique(join(path, "caa_identities"), d.CAAIdentities)
 	for i, name := range d.CAAIdentities {
 		if _, err := netip.ParseAddr(name); err == nil || !validHost(name) {
@@ -33,8 +33,10 @@ func (v validator) directory(path string, d *Directory) {
 		v.fail(join(path, "validation.retries"), "expects a number from 0 to 20; found %d", d.Validation.Retries)
 	}
 	v.span(join(path, "validation.retry_wait"), d.Validation.RetryWait, 100*time.Millisecond, time.Hour)
+	v.perspectivePolicy(path, d)
 	v.policy(join(path, "policy"), &d.Policy)
 	v.autoRenewal(join(path, "auto_renewal"), &d.AutoRenewal)
+	v.dnsPersist(join(path, "dns_persist"), &d.DNSPersist)
 }
 
 var (
@@ -69,6 +71,7 @@ func (v validator) directories(c *Config) {
 			paths[path] = name
 		}
 		v.inherited(key, &d.Directory)
+		v.issuerNames(key, c, &d.Directory)
 	}
 }
 

@@ -149,6 +149,14 @@ func TestGrants(t *testing.T) {
 		{rpc.RoleCA, "WFE-1.cairn.internal", "ServiceCertificate"},
 		{rpc.RoleCA, "sa.cairn.internal", "ServiceCertificate"},
 		{rpc.RoleSA, "va.cairn.internal", "none"},
+		{rpc.RolePerspective, "va.cairn.internal", "all"},
+		{rpc.RolePerspective, "ra.cairn.internal", "none"},
+		{rpc.RolePerspective, "perspective-iad.cairn.internal", "none"},
+		{rpc.RoleRA, "perspective-us-east.cairn.internal", "none"},
+		{rpc.RoleVA, "perspective-us-east.cairn.internal", "none"},
+		{rpc.RoleVA, "va.cairn.internal", "none"},
+		{rpc.RoleCA, "perspective-us-east.cairn.internal", "none"},
+		{rpc.RoleSA, "perspective-us-east.cairn.internal", "none"},
 		{rpc.RoleSA, "warehouse.example.org", "all"},
 	} {
 		grants := rpc.Grants(test.service, []string{test.client})

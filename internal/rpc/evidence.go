@@ -14,6 +14,8 @@ func EncodeEvidence(e acme.Evidence) *acmepb.Evidence {
 		Steps:        EncodeList(e.Steps, EncodeText),
 		Perspectives: EncodeList(e.Perspectives, encodePerspectiveResult),
 		Quorum:       e.Quorum,
+		AccountUri:   EncodeText(e.AccountURI),
+		PersistUntil: EncodeTime(e.PersistUntil),
 	}
 	if e.CAA != nil {
 		m.Caa = EncodeCAAEvidence(*e.CAA)
@@ -35,6 +37,8 @@ func decodeEvidence(d *Decoder, m *acmepb.Evidence) acme.Evidence {
 		CAA:          DecodeOptional(d, "caa", m.Caa, decodeCAAEvidence),
 		Perspectives: DecodeList(d, "perspectives", m.Perspectives, (*Decoder).perspectiveResult),
 		Quorum:       m.Quorum,
+		AccountURI:   m.AccountUri,
+		PersistUntil: d.Time("persist_until", m.PersistUntil),
 	}
 }
 
@@ -44,6 +48,9 @@ func EncodeCAAEvidence(e acme.CAAEvidence) *acmepb.CAAEvidence {
 		CheckedAt: EncodeTime(e.CheckedAt),
 		FoundAt:   EncodeText(e.FoundAt),
 		Records:   EncodeList(e.Records, EncodeText),
+
+		Perspectives: EncodeList(e.Perspectives, encodePerspectiveResult),
+		Quorum:       e.Quorum,
 	}
 }
 
@@ -57,6 +64,9 @@ func decodeCAAEvidence(d *Decoder, m *acmepb.CAAEvidence) acme.CAAEvidence {
 		CheckedAt: d.Time("checked_at", m.CheckedAt),
 		FoundAt:   m.FoundAt,
 		Records:   m.Records,
+
+		Perspectives: DecodeList(d, "perspectives", m.Perspectives, (*Decoder).perspectiveResult),
+		Quorum:       m.Quorum,
 	}
 }
 

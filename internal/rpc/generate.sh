@@ -4,7 +4,7 @@
 # protoc-gen-go-grpc.
 set -eu
 cd "$(dirname "$0")/../.."
-for name in acme ra va ca sa; do
+for name in acme ra va perspective ca sa; do
 	protoc --proto_path=. \
 		--go_out=. --go_opt=module=github.com/cairn-ca/cairn \
 		--go-grpc_out=. --go-grpc_opt=module=github.com/cairn-ca/cairn \

@@ -10,7 +10,7 @@ import (
 var (
 	storeReader = []string{
 		"Account", "AccountByKey", "Order", "Orders", "Authorization", "Certificate", "Issuer", "Issuers", "CRL",
-		"RenewalOrder", "Ping",
+		"RenewalOrder", "Ping", "AccountKeys",
 	}
 	storeAccounts = []string{
 		"CreateAccount", "UpdateAccount", "ChangeAccountKey",
@@ -32,13 +32,16 @@ func needs(service, client Role) ([]string, bool) {
 	case RoleRA:
 		return nil, client == RoleWFE
 	case RoleVA:
-		return nil, client == RoleRA || client == RoleVA // a remote perspective's caller
+		return nil, client == RoleRA
+	case RolePerspective:
+		return nil, client == RoleVA
 	case RoleCA:
 		if client == RoleRA {
 			return []string{"Issue"}, true
 		}
-		// Any role may serve HTTPS with a certificate of the CA's.
-		return []string{"ServiceCertificate"}, true
+		// Any role may serve HTTPS with a certificate of the CA's. Perspectives
+		// are elsewhere, and call nobody.
+		return []string{"ServiceCertificate"}, client != RolePerspective
 	case RoleSA:
 		switch client {
 		case RoleWFE:
@@ -63,6 +66,8 @@ func defaultClients(service Role) []string {
 		return []string{RoleWFE.Name()}
 	case RoleVA:
 		return []string{RoleRA.Name()}
+	case RolePerspective:
+		return []string{RoleVA.Name()}
 	case RoleCA:
 		return []string{RoleRA.Name(), RoleWFE.Name()}
 	case RoleSA:
@@ -100,5 +105,5 @@ func Grants(service Role, clients []string) []Grant {
 func roleOf(client string) (Role, bool) {
 	label, _, _ := strings.Cut(strings.ToLower(client), ".")
 	role, _, _ := strings.Cut(label, "-")
-	return Role(role), slices.Contains(Roles(), Role(role))
+	return Role(role), slices.Contains(Roles(), Role(role)) || Role(role) == RolePerspective
 }

@@ -37,9 +37,13 @@ const (
 	RoleCA   Role = "ca"
 	RoleSA   Role = "sa"
 	RoleOCSP Role = "ocsp"
+	// RolePerspective is a remote network perspective of the validation
+	// authority. There may be many, each with a name of its own: see
+	// PerspectiveName.
+	RolePerspective Role = "perspective"
 )
 
-// Roles is all the roles.
+// Roles is the roles that every CA has: all but RolePerspective.
 func Roles() []Role { return []Role{RoleWFE, RoleRA, RoleVA, RoleSA, RoleCA, RoleOCSP} }
 
 // Domain is where the names of the roles are, unless an operator brings
@@ -49,6 +53,10 @@ const Domain = "cairn.internal"
 // Name is the name of the role in Domain, such as "ra.cairn.internal".
 func (r Role) Name() string { return string(r) + "." + Domain }
 
+// PerspectiveName is the first label of the name of a remote perspective,
+// such as "perspective-fra".
+func PerspectiveName(perspective string) string { return string(RolePerspective) + "-" + perspective }
+
 // Service is the full name of the role's gRPC service; empty for roles that
 // offer none.
 func (r Role) Service() string {
@@ -57,6 +65,8 @@ func (r Role) Service() string {
 		return rapb.RegistrationAuthority_ServiceDesc.ServiceName
 	case RoleVA:
 		return vapb.ValidationAuthority_ServiceDesc.ServiceName
+	case RolePerspective:
+		return vapb.RemotePerspective_ServiceDesc.ServiceName
 	case RoleCA:
 		return capb.SigningAuthority_ServiceDesc.ServiceName
 	case RoleSA:

@@ -726,6 +726,8 @@ type Evidence struct {
 	At            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
 	Steps         []string               `protobuf:"bytes,4,rep,name=steps,proto3" json:"steps,omitempty"`
 	Caa           *CAAEvidence           `protobuf:"bytes,10,opt,name=caa,proto3" json:"caa,omitempty"`
+	AccountUri    string                 `protobuf:"bytes,15,opt,name=account_uri,json=accountUri,proto3" json:"account_uri,omitempty"`
+	PersistUntil  *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=persist_until,json=persistUntil,proto3" json:"persist_until,omitempty"`
 	Perspectives  []*PerspectiveResult   `protobuf:"bytes,20,rep,name=perspectives,proto3" json:"perspectives,omitempty"`
 	Quorum        string                 `protobuf:"bytes,21,opt,name=quorum,proto3" json:"quorum,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -797,6 +799,20 @@ func (x *Evidence) GetCaa() *CAAEvidence {
 	return nil
 }
 
+func (x *Evidence) GetAccountUri() string {
+	if x != nil {
+		return x.AccountUri
+	}
+	return ""
+}
+
+func (x *Evidence) GetPersistUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PersistUntil
+	}
+	return nil
+}
+
 func (x *Evidence) GetPerspectives() []*PerspectiveResult {
 	if x != nil {
 		return x.Perspectives
@@ -816,6 +832,8 @@ type CAAEvidence struct {
 	CheckedAt     *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
 	FoundAt       string                 `protobuf:"bytes,2,opt,name=found_at,json=foundAt,proto3" json:"found_at,omitempty"`
 	Records       []string               `protobuf:"bytes,3,rep,name=records,proto3" json:"records,omitempty"`
+	Perspectives  []*PerspectiveResult   `protobuf:"bytes,20,rep,name=perspectives,proto3" json:"perspectives,omitempty"`
+	Quorum        string                 `protobuf:"bytes,21,opt,name=quorum,proto3" json:"quorum,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -869,6 +887,20 @@ func (x *CAAEvidence) GetRecords() []string {
 		return x.Records
 	}
 	return nil
+}
+
+func (x *CAAEvidence) GetPerspectives() []*PerspectiveResult {
+	if x != nil {
+		return x.Perspectives
+	}
+	return nil
+}
+
+func (x *CAAEvidence) GetQuorum() string {
+	if x != nil {
+		return x.Quorum
+	}
+	return ""
 }
 
 // OnionCAA is the CAA record set of an onion service (RFC 9799 §6.4).
@@ -1703,7 +1735,7 @@ const file_internal_rpc_acme_proto_rawDesc = "" +
 	"\bnext_try\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\anextTry\x128\n" +
 	"\tvalidated\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\tvalidated\x12,\n" +
 	"\x05error\x18\x15 \x01(\v2\x16.cairn.acme.v1.ProblemR\x05error\x123\n" +
-	"\bevidence\x18\x16 \x01(\v2\x17.cairn.acme.v1.EvidenceR\bevidence\"\x91\x02\n" +
+	"\bevidence\x18\x16 \x01(\v2\x17.cairn.acme.v1.EvidenceR\bevidence\"\xf3\x02\n" +
 	"\bEvidence\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12\x1f\n" +
 	"\vdomain_name\x18\x02 \x01(\tR\n" +
@@ -1711,14 +1743,19 @@ const file_internal_rpc_acme_proto_rawDesc = "" +
 	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
 	"\x05steps\x18\x04 \x03(\tR\x05steps\x12,\n" +
 	"\x03caa\x18\n" +
-	" \x01(\v2\x1a.cairn.acme.v1.CAAEvidenceR\x03caa\x12D\n" +
+	" \x01(\v2\x1a.cairn.acme.v1.CAAEvidenceR\x03caa\x12\x1f\n" +
+	"\vaccount_uri\x18\x0f \x01(\tR\n" +
+	"accountUri\x12?\n" +
+	"\rpersist_until\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\fpersistUntil\x12D\n" +
 	"\fperspectives\x18\x14 \x03(\v2 .cairn.acme.v1.PerspectiveResultR\fperspectives\x12\x16\n" +
-	"\x06quorum\x18\x15 \x01(\tR\x06quorum\"}\n" +
+	"\x06quorum\x18\x15 \x01(\tR\x06quorum\"\xdb\x01\n" +
 	"\vCAAEvidence\x129\n" +
 	"\n" +
 	"checked_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12\x19\n" +
 	"\bfound_at\x18\x02 \x01(\tR\afoundAt\x12\x18\n" +
-	"\arecords\x18\x03 \x03(\tR\arecords\"\xb0\x01\n" +
+	"\arecords\x18\x03 \x03(\tR\arecords\x12D\n" +
+	"\fperspectives\x18\x14 \x03(\v2 .cairn.acme.v1.PerspectiveResultR\fperspectives\x12\x16\n" +
+	"\x06quorum\x18\x15 \x01(\tR\x06quorum\"\xb0\x01\n" +
 	"\bOnionCAA\x123\n" +
 	"\aservice\x18\x01 \x01(\v2\x19.cairn.acme.v1.IdentifierR\aservice\x12\x15\n" +
 	"\x03caa\x18\x02 \x01(\tH\x00R\x03caa\x88\x01\x01\x122\n" +
@@ -1857,29 +1894,31 @@ var file_internal_rpc_acme_proto_depIdxs = []int32{
 	7,  // 22: cairn.acme.v1.Attempt.evidence:type_name -> cairn.acme.v1.Evidence
 	19, // 23: cairn.acme.v1.Evidence.at:type_name -> google.protobuf.Timestamp
 	8,  // 24: cairn.acme.v1.Evidence.caa:type_name -> cairn.acme.v1.CAAEvidence
-	10, // 25: cairn.acme.v1.Evidence.perspectives:type_name -> cairn.acme.v1.PerspectiveResult
-	19, // 26: cairn.acme.v1.CAAEvidence.checked_at:type_name -> google.protobuf.Timestamp
-	0,  // 27: cairn.acme.v1.OnionCAA.service:type_name -> cairn.acme.v1.Identifier
-	19, // 28: cairn.acme.v1.OnionCAA.expiry:type_name -> google.protobuf.Timestamp
-	15, // 29: cairn.acme.v1.PerspectiveResult.problem:type_name -> cairn.acme.v1.Problem
-	12, // 30: cairn.acme.v1.Issuer.chains:type_name -> cairn.acme.v1.Chain
-	19, // 31: cairn.acme.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	19, // 32: cairn.acme.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	19, // 33: cairn.acme.v1.Certificate.recorded_at:type_name -> google.protobuf.Timestamp
-	14, // 34: cairn.acme.v1.Certificate.revocation:type_name -> cairn.acme.v1.Revocation
-	19, // 35: cairn.acme.v1.Revocation.at:type_name -> google.protobuf.Timestamp
-	19, // 36: cairn.acme.v1.Revocation.not_after:type_name -> google.protobuf.Timestamp
-	0,  // 37: cairn.acme.v1.Problem.identifier:type_name -> cairn.acme.v1.Identifier
-	15, // 38: cairn.acme.v1.Problem.subproblems:type_name -> cairn.acme.v1.Problem
-	20, // 39: cairn.acme.v1.Problem.retry_after:type_name -> google.protobuf.Duration
-	15, // 40: cairn.acme.v1.Error.problem:type_name -> cairn.acme.v1.Problem
-	17, // 41: cairn.acme.v1.Error.key_in_use:type_name -> cairn.acme.v1.KeyInUse
-	18, // 42: cairn.acme.v1.Error.replaced:type_name -> cairn.acme.v1.Replaced
-	43, // [43:43] is the sub-list for method output_type
-	43, // [43:43] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	19, // 25: cairn.acme.v1.Evidence.persist_until:type_name -> google.protobuf.Timestamp
+	10, // 26: cairn.acme.v1.Evidence.perspectives:type_name -> cairn.acme.v1.PerspectiveResult
+	19, // 27: cairn.acme.v1.CAAEvidence.checked_at:type_name -> google.protobuf.Timestamp
+	10, // 28: cairn.acme.v1.CAAEvidence.perspectives:type_name -> cairn.acme.v1.PerspectiveResult
+	0,  // 29: cairn.acme.v1.OnionCAA.service:type_name -> cairn.acme.v1.Identifier
+	19, // 30: cairn.acme.v1.OnionCAA.expiry:type_name -> google.protobuf.Timestamp
+	15, // 31: cairn.acme.v1.PerspectiveResult.problem:type_name -> cairn.acme.v1.Problem
+	12, // 32: cairn.acme.v1.Issuer.chains:type_name -> cairn.acme.v1.Chain
+	19, // 33: cairn.acme.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	19, // 34: cairn.acme.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	19, // 35: cairn.acme.v1.Certificate.recorded_at:type_name -> google.protobuf.Timestamp
+	14, // 36: cairn.acme.v1.Certificate.revocation:type_name -> cairn.acme.v1.Revocation
+	19, // 37: cairn.acme.v1.Revocation.at:type_name -> google.protobuf.Timestamp
+	19, // 38: cairn.acme.v1.Revocation.not_after:type_name -> google.protobuf.Timestamp
+	0,  // 39: cairn.acme.v1.Problem.identifier:type_name -> cairn.acme.v1.Identifier
+	15, // 40: cairn.acme.v1.Problem.subproblems:type_name -> cairn.acme.v1.Problem
+	20, // 41: cairn.acme.v1.Problem.retry_after:type_name -> google.protobuf.Duration
+	15, // 42: cairn.acme.v1.Error.problem:type_name -> cairn.acme.v1.Problem
+	17, // 43: cairn.acme.v1.Error.key_in_use:type_name -> cairn.acme.v1.KeyInUse
+	18, // 44: cairn.acme.v1.Error.replaced:type_name -> cairn.acme.v1.Replaced
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_acme_proto_init() }

@@ -23,6 +23,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	StorageAuthority_Account_FullMethodName                 = "/cairn.sa.v1.StorageAuthority/Account"
 	StorageAuthority_AccountByKey_FullMethodName            = "/cairn.sa.v1.StorageAuthority/AccountByKey"
+	StorageAuthority_AccountKeys_FullMethodName             = "/cairn.sa.v1.StorageAuthority/AccountKeys"
 	StorageAuthority_Order_FullMethodName                   = "/cairn.sa.v1.StorageAuthority/Order"
 	StorageAuthority_Orders_FullMethodName                  = "/cairn.sa.v1.StorageAuthority/Orders"
 	StorageAuthority_Authorization_FullMethodName           = "/cairn.sa.v1.StorageAuthority/Authorization"
@@ -80,6 +81,7 @@ type StorageAuthorityClient interface {
 	// Reader.
 	Account(ctx context.Context, in *AccountRequest, opts ...grpc.CallOption) (*AccountResponse, error)
 	AccountByKey(ctx context.Context, in *AccountByKeyRequest, opts ...grpc.CallOption) (*AccountResponse, error)
+	AccountKeys(ctx context.Context, in *AccountKeysRequest, opts ...grpc.CallOption) (*AccountKeysResponse, error)
 	Order(ctx context.Context, in *OrderRequest, opts ...grpc.CallOption) (*OrderResponse, error)
 	Orders(ctx context.Context, in *OrdersRequest, opts ...grpc.CallOption) (*OrdersResponse, error)
 	Authorization(ctx context.Context, in *AuthorizationRequest, opts ...grpc.CallOption) (*AuthorizationResponse, error)
@@ -157,6 +159,16 @@ func (c *storageAuthorityClient) AccountByKey(ctx context.Context, in *AccountBy
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AccountResponse)
 	err := c.cc.Invoke(ctx, StorageAuthority_AccountByKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) AccountKeys(ctx context.Context, in *AccountKeysRequest, opts ...grpc.CallOption) (*AccountKeysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AccountKeysResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_AccountKeys_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -623,6 +635,7 @@ type StorageAuthorityServer interface {
 	// Reader.
 	Account(context.Context, *AccountRequest) (*AccountResponse, error)
 	AccountByKey(context.Context, *AccountByKeyRequest) (*AccountResponse, error)
+	AccountKeys(context.Context, *AccountKeysRequest) (*AccountKeysResponse, error)
 	Order(context.Context, *OrderRequest) (*OrderResponse, error)
 	Orders(context.Context, *OrdersRequest) (*OrdersResponse, error)
 	Authorization(context.Context, *AuthorizationRequest) (*AuthorizationResponse, error)
@@ -691,6 +704,9 @@ func (UnimplementedStorageAuthorityServer) Account(context.Context, *AccountRequ
 }
 func (UnimplementedStorageAuthorityServer) AccountByKey(context.Context, *AccountByKeyRequest) (*AccountResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AccountByKey not implemented")
+}
+func (UnimplementedStorageAuthorityServer) AccountKeys(context.Context, *AccountKeysRequest) (*AccountKeysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AccountKeys not implemented")
 }
 func (UnimplementedStorageAuthorityServer) Order(context.Context, *OrderRequest) (*OrderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Order not implemented")
@@ -880,6 +896,24 @@ func _StorageAuthority_AccountByKey_Handler(srv interface{}, ctx context.Context
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(StorageAuthorityServer).AccountByKey(ctx, req.(*AccountByKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_AccountKeys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AccountKeysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).AccountKeys(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_AccountKeys_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).AccountKeys(ctx, req.(*AccountKeysRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1708,6 +1742,10 @@ var StorageAuthority_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AccountByKey",
 			Handler:    _StorageAuthority_AccountByKey_Handler,
+		},
+		{
+			MethodName: "AccountKeys",
+			Handler:    _StorageAuthority_AccountKeys_Handler,
 		},
 		{
 			MethodName: "Order",
