@@ -264,6 +264,7 @@ func encodeCRL(c CRL) *sapb.CertificateRevocationList {
 		ThisUpdate: rpc.EncodeTime(c.ThisUpdate),
 		NextUpdate: rpc.EncodeTime(c.NextUpdate),
 		Der:        c.DER,
+		Size:       c.Size,
 	}
 }
 
@@ -275,6 +276,7 @@ func decodeCRL(d *rpc.Decoder, m *sapb.CertificateRevocationList) CRL {
 		ThisUpdate: d.Time("this_update", m.ThisUpdate),
 		NextUpdate: d.Time("next_update", m.NextUpdate),
 		DER:        m.Der,
+		Size:       m.Size,
 	}
 }
 

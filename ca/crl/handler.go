@@ -1,7 +1,6 @@
 package crl
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 // Reader is what the handler reads; sa.Reader has it.
 type Reader interface {
 	CRL(ctx context.Context, issuer acme.IssuerID, shard int) (sa.CRL, error)
+	CRLPart(ctx context.Context, part sa.CRLPart) ([]byte, error)
 }
 
 // maxAge is how long HTTP caches may keep a CRL.
@@ -52,7 +52,9 @@ func Handler(store Reader, now func() time.Time) http.Handler {
 		h.Set("Expires", list.NextUpdate.UTC().Format(http.TimeFormat))
 		age := max(0, min(list.NextUpdate.Sub(now()), maxAge)) / time.Second
 		h.Set("Cache-Control", fmt.Sprintf("max-age=%d, public, no-transform, must-revalidate", age))
-		http.ServeContent(rw, req, "", list.ThisUpdate, bytes.NewReader(list.DER))
+		// A store that fails halfway ends the connection: the client sees that
+		// bytes are missing.
+		http.ServeContent(rw, req, "", list.ThisUpdate, sa.OpenCRL(req.Context(), store, list))
 	})
 }
 

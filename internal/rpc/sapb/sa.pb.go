@@ -892,7 +892,8 @@ type CertificateRevocationList struct {
 	Number        int64                  `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
 	ThisUpdate    *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=this_update,json=thisUpdate,proto3" json:"this_update,omitempty"`
 	NextUpdate    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=next_update,json=nextUpdate,proto3" json:"next_update,omitempty"`
-	Der           []byte                 `protobuf:"bytes,20,opt,name=der,proto3" json:"der,omitempty"`
+	Der           []byte                 `protobuf:"bytes,20,opt,name=der,proto3" json:"der,omitempty"`    // from its begin
+	Size          int64                  `protobuf:"varint,21,opt,name=size,proto3" json:"size,omitempty"` // of all of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -969,6 +970,229 @@ func (x *CertificateRevocationList) GetDer() []byte {
 	return nil
 }
 
+func (x *CertificateRevocationList) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+type RevocationListPart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Issuer        []byte                 `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	Shard         int64                  `protobuf:"varint,2,opt,name=shard,proto3" json:"shard,omitempty"`
+	Number        int64                  `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	Part          int64                  `protobuf:"varint,4,opt,name=part,proto3" json:"part,omitempty"`
+	Der           []byte                 `protobuf:"bytes,20,opt,name=der,proto3" json:"der,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevocationListPart) Reset() {
+	*x = RevocationListPart{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevocationListPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevocationListPart) ProtoMessage() {}
+
+func (x *RevocationListPart) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevocationListPart.ProtoReflect.Descriptor instead.
+func (*RevocationListPart) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RevocationListPart) GetIssuer() []byte {
+	if x != nil {
+		return x.Issuer
+	}
+	return nil
+}
+
+func (x *RevocationListPart) GetShard() int64 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *RevocationListPart) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *RevocationListPart) GetPart() int64 {
+	if x != nil {
+		return x.Part
+	}
+	return 0
+}
+
+func (x *RevocationListPart) GetDer() []byte {
+	if x != nil {
+		return x.Der
+	}
+	return nil
+}
+
+type CRLsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Issuer        []byte                 `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	From          int64                  `protobuf:"varint,10,opt,name=from,proto3" json:"from,omitempty"` // shard
+	Limit         int64                  `protobuf:"varint,11,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CRLsRequest) Reset() {
+	*x = CRLsRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CRLsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CRLsRequest) ProtoMessage() {}
+
+func (x *CRLsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CRLsRequest.ProtoReflect.Descriptor instead.
+func (*CRLsRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CRLsRequest) GetIssuer() []byte {
+	if x != nil {
+		return x.Issuer
+	}
+	return nil
+}
+
+func (x *CRLsRequest) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *CRLsRequest) GetLimit() int64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type CRLsResponse struct {
+	state         protoimpl.MessageState       `protogen:"open.v1"`
+	Crls          []*CertificateRevocationList `protobuf:"bytes,1,rep,name=crls,proto3" json:"crls,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CRLsResponse) Reset() {
+	*x = CRLsResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CRLsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CRLsResponse) ProtoMessage() {}
+
+func (x *CRLsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CRLsResponse.ProtoReflect.Descriptor instead.
+func (*CRLsResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CRLsResponse) GetCrls() []*CertificateRevocationList {
+	if x != nil {
+		return x.Crls
+	}
+	return nil
+}
+
+type PutCRLPartResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutCRLPartResponse) Reset() {
+	*x = PutCRLPartResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutCRLPartResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutCRLPartResponse) ProtoMessage() {}
+
+func (x *PutCRLPartResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutCRLPartResponse.ProtoReflect.Descriptor instead.
+func (*PutCRLPartResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{23}
+}
+
 type PingRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -977,7 +1201,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[20]
+	mi := &file_internal_rpc_sa_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1213,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[20]
+	mi := &file_internal_rpc_sa_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1226,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{20}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{24}
 }
 
 type PingResponse struct {
@@ -1013,7 +1237,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[21]
+	mi := &file_internal_rpc_sa_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1249,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[21]
+	mi := &file_internal_rpc_sa_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1262,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{21}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{25}
 }
 
 type CreateAccountRequest struct {
@@ -1050,7 +1274,7 @@ type CreateAccountRequest struct {
 
 func (x *CreateAccountRequest) Reset() {
 	*x = CreateAccountRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[22]
+	mi := &file_internal_rpc_sa_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +1286,7 @@ func (x *CreateAccountRequest) String() string {
 func (*CreateAccountRequest) ProtoMessage() {}
 
 func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[22]
+	mi := &file_internal_rpc_sa_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +1299,7 @@ func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountRequest.ProtoReflect.Descriptor instead.
 func (*CreateAccountRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{22}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateAccountRequest) GetAccount() *acmepb.Account {
@@ -1095,7 +1319,7 @@ type CreateAccountResponse struct {
 
 func (x *CreateAccountResponse) Reset() {
 	*x = CreateAccountResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[23]
+	mi := &file_internal_rpc_sa_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1331,7 @@ func (x *CreateAccountResponse) String() string {
 func (*CreateAccountResponse) ProtoMessage() {}
 
 func (x *CreateAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[23]
+	mi := &file_internal_rpc_sa_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1344,7 @@ func (x *CreateAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountResponse.ProtoReflect.Descriptor instead.
 func (*CreateAccountResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{23}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CreateAccountResponse) GetStored() *acmepb.Account {
@@ -1149,7 +1373,7 @@ type UpdateAccountRequest struct {
 
 func (x *UpdateAccountRequest) Reset() {
 	*x = UpdateAccountRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[24]
+	mi := &file_internal_rpc_sa_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1385,7 @@ func (x *UpdateAccountRequest) String() string {
 func (*UpdateAccountRequest) ProtoMessage() {}
 
 func (x *UpdateAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[24]
+	mi := &file_internal_rpc_sa_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1398,7 @@ func (x *UpdateAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAccountRequest.ProtoReflect.Descriptor instead.
 func (*UpdateAccountRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{24}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *UpdateAccountRequest) GetAccount() []byte {
@@ -1216,7 +1440,7 @@ type ChangeAccountKeyRequest struct {
 
 func (x *ChangeAccountKeyRequest) Reset() {
 	*x = ChangeAccountKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[25]
+	mi := &file_internal_rpc_sa_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1228,7 +1452,7 @@ func (x *ChangeAccountKeyRequest) String() string {
 func (*ChangeAccountKeyRequest) ProtoMessage() {}
 
 func (x *ChangeAccountKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[25]
+	mi := &file_internal_rpc_sa_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1241,7 +1465,7 @@ func (x *ChangeAccountKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeAccountKeyRequest.ProtoReflect.Descriptor instead.
 func (*ChangeAccountKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{25}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ChangeAccountKeyRequest) GetAccount() []byte {
@@ -1275,7 +1499,7 @@ type CreateOrderRequest struct {
 
 func (x *CreateOrderRequest) Reset() {
 	*x = CreateOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[26]
+	mi := &file_internal_rpc_sa_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1511,7 @@ func (x *CreateOrderRequest) String() string {
 func (*CreateOrderRequest) ProtoMessage() {}
 
 func (x *CreateOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[26]
+	mi := &file_internal_rpc_sa_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1524,7 @@ func (x *CreateOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrderRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{26}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CreateOrderRequest) GetOrder() *acmepb.Order {
@@ -1325,7 +1549,7 @@ type CreateOrderResponse struct {
 
 func (x *CreateOrderResponse) Reset() {
 	*x = CreateOrderResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[27]
+	mi := &file_internal_rpc_sa_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1337,7 +1561,7 @@ func (x *CreateOrderResponse) String() string {
 func (*CreateOrderResponse) ProtoMessage() {}
 
 func (x *CreateOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[27]
+	mi := &file_internal_rpc_sa_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1350,7 +1574,7 @@ func (x *CreateOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrderResponse.ProtoReflect.Descriptor instead.
 func (*CreateOrderResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{27}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{31}
 }
 
 type ReusableAuthorizationsRequest struct {
@@ -1367,7 +1591,7 @@ type ReusableAuthorizationsRequest struct {
 
 func (x *ReusableAuthorizationsRequest) Reset() {
 	*x = ReusableAuthorizationsRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[28]
+	mi := &file_internal_rpc_sa_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1603,7 @@ func (x *ReusableAuthorizationsRequest) String() string {
 func (*ReusableAuthorizationsRequest) ProtoMessage() {}
 
 func (x *ReusableAuthorizationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[28]
+	mi := &file_internal_rpc_sa_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1616,7 @@ func (x *ReusableAuthorizationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReusableAuthorizationsRequest.ProtoReflect.Descriptor instead.
 func (*ReusableAuthorizationsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{28}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReusableAuthorizationsRequest) GetAccount() []byte {
@@ -1446,7 +1670,7 @@ type CreateAuthorizationRequest struct {
 
 func (x *CreateAuthorizationRequest) Reset() {
 	*x = CreateAuthorizationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[29]
+	mi := &file_internal_rpc_sa_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1682,7 @@ func (x *CreateAuthorizationRequest) String() string {
 func (*CreateAuthorizationRequest) ProtoMessage() {}
 
 func (x *CreateAuthorizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[29]
+	mi := &file_internal_rpc_sa_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1695,7 @@ func (x *CreateAuthorizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAuthorizationRequest.ProtoReflect.Descriptor instead.
 func (*CreateAuthorizationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{29}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CreateAuthorizationRequest) GetAuthorization() *acmepb.Authorization {
@@ -1489,7 +1713,7 @@ type CreateAuthorizationResponse struct {
 
 func (x *CreateAuthorizationResponse) Reset() {
 	*x = CreateAuthorizationResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[30]
+	mi := &file_internal_rpc_sa_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1725,7 @@ func (x *CreateAuthorizationResponse) String() string {
 func (*CreateAuthorizationResponse) ProtoMessage() {}
 
 func (x *CreateAuthorizationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[30]
+	mi := &file_internal_rpc_sa_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1738,7 @@ func (x *CreateAuthorizationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAuthorizationResponse.ProtoReflect.Descriptor instead.
 func (*CreateAuthorizationResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{30}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{34}
 }
 
 type DeactivateAuthorizationRequest struct {
@@ -1526,7 +1750,7 @@ type DeactivateAuthorizationRequest struct {
 
 func (x *DeactivateAuthorizationRequest) Reset() {
 	*x = DeactivateAuthorizationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[31]
+	mi := &file_internal_rpc_sa_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1762,7 @@ func (x *DeactivateAuthorizationRequest) String() string {
 func (*DeactivateAuthorizationRequest) ProtoMessage() {}
 
 func (x *DeactivateAuthorizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[31]
+	mi := &file_internal_rpc_sa_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1775,7 @@ func (x *DeactivateAuthorizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeactivateAuthorizationRequest.ProtoReflect.Descriptor instead.
 func (*DeactivateAuthorizationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{31}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DeactivateAuthorizationRequest) GetId() []byte {
@@ -1575,7 +1799,7 @@ type BeginValidationRequest struct {
 
 func (x *BeginValidationRequest) Reset() {
 	*x = BeginValidationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[32]
+	mi := &file_internal_rpc_sa_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1587,7 +1811,7 @@ func (x *BeginValidationRequest) String() string {
 func (*BeginValidationRequest) ProtoMessage() {}
 
 func (x *BeginValidationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[32]
+	mi := &file_internal_rpc_sa_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1600,7 +1824,7 @@ func (x *BeginValidationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginValidationRequest.ProtoReflect.Descriptor instead.
 func (*BeginValidationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{32}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *BeginValidationRequest) GetAuthorization() []byte {
@@ -1658,7 +1882,7 @@ type ClaimRequest struct {
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[33]
+	mi := &file_internal_rpc_sa_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1670,7 +1894,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[33]
+	mi := &file_internal_rpc_sa_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1683,7 +1907,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{33}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ClaimRequest) GetOwner() string {
@@ -1733,7 +1957,7 @@ type RetryValidationRequest struct {
 
 func (x *RetryValidationRequest) Reset() {
 	*x = RetryValidationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[34]
+	mi := &file_internal_rpc_sa_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1745,7 +1969,7 @@ func (x *RetryValidationRequest) String() string {
 func (*RetryValidationRequest) ProtoMessage() {}
 
 func (x *RetryValidationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[34]
+	mi := &file_internal_rpc_sa_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1758,7 +1982,7 @@ func (x *RetryValidationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryValidationRequest.ProtoReflect.Descriptor instead.
 func (*RetryValidationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{34}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RetryValidationRequest) GetAuthorization() []byte {
@@ -1797,7 +2021,7 @@ type RetryValidationResponse struct {
 
 func (x *RetryValidationResponse) Reset() {
 	*x = RetryValidationResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[35]
+	mi := &file_internal_rpc_sa_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +2033,7 @@ func (x *RetryValidationResponse) String() string {
 func (*RetryValidationResponse) ProtoMessage() {}
 
 func (x *RetryValidationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[35]
+	mi := &file_internal_rpc_sa_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +2046,7 @@ func (x *RetryValidationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryValidationResponse.ProtoReflect.Descriptor instead.
 func (*RetryValidationResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{35}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{39}
 }
 
 type CompleteValidationRequest struct {
@@ -1840,7 +2064,7 @@ type CompleteValidationRequest struct {
 
 func (x *CompleteValidationRequest) Reset() {
 	*x = CompleteValidationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[36]
+	mi := &file_internal_rpc_sa_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1852,7 +2076,7 @@ func (x *CompleteValidationRequest) String() string {
 func (*CompleteValidationRequest) ProtoMessage() {}
 
 func (x *CompleteValidationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[36]
+	mi := &file_internal_rpc_sa_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1865,7 +2089,7 @@ func (x *CompleteValidationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteValidationRequest.ProtoReflect.Descriptor instead.
 func (*CompleteValidationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{36}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CompleteValidationRequest) GetAuthorization() []byte {
@@ -1926,7 +2150,7 @@ type RecordCAARequest struct {
 
 func (x *RecordCAARequest) Reset() {
 	*x = RecordCAARequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[37]
+	mi := &file_internal_rpc_sa_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1938,7 +2162,7 @@ func (x *RecordCAARequest) String() string {
 func (*RecordCAARequest) ProtoMessage() {}
 
 func (x *RecordCAARequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[37]
+	mi := &file_internal_rpc_sa_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1951,7 +2175,7 @@ func (x *RecordCAARequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCAARequest.ProtoReflect.Descriptor instead.
 func (*RecordCAARequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{37}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RecordCAARequest) GetEvidence() []*RecordCAARequest_Entry {
@@ -1969,7 +2193,7 @@ type RecordCAAResponse struct {
 
 func (x *RecordCAAResponse) Reset() {
 	*x = RecordCAAResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[38]
+	mi := &file_internal_rpc_sa_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1981,7 +2205,7 @@ func (x *RecordCAAResponse) String() string {
 func (*RecordCAAResponse) ProtoMessage() {}
 
 func (x *RecordCAAResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[38]
+	mi := &file_internal_rpc_sa_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1994,7 +2218,7 @@ func (x *RecordCAAResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCAAResponse.ProtoReflect.Descriptor instead.
 func (*RecordCAAResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{38}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{42}
 }
 
 type RecordIssuanceRequest struct {
@@ -2011,7 +2235,7 @@ type RecordIssuanceRequest struct {
 
 func (x *RecordIssuanceRequest) Reset() {
 	*x = RecordIssuanceRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[39]
+	mi := &file_internal_rpc_sa_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2247,7 @@ func (x *RecordIssuanceRequest) String() string {
 func (*RecordIssuanceRequest) ProtoMessage() {}
 
 func (x *RecordIssuanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[39]
+	mi := &file_internal_rpc_sa_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2260,7 @@ func (x *RecordIssuanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordIssuanceRequest.ProtoReflect.Descriptor instead.
 func (*RecordIssuanceRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{39}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RecordIssuanceRequest) GetCertificate() *acmepb.Certificate {
@@ -2089,7 +2313,7 @@ type RecordIssuanceResponse struct {
 
 func (x *RecordIssuanceResponse) Reset() {
 	*x = RecordIssuanceResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[40]
+	mi := &file_internal_rpc_sa_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2325,7 @@ func (x *RecordIssuanceResponse) String() string {
 func (*RecordIssuanceResponse) ProtoMessage() {}
 
 func (x *RecordIssuanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[40]
+	mi := &file_internal_rpc_sa_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2338,7 @@ func (x *RecordIssuanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordIssuanceResponse.ProtoReflect.Descriptor instead.
 func (*RecordIssuanceResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{40}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{44}
 }
 
 type CompleteIssuanceRequest struct {
@@ -2127,7 +2351,7 @@ type CompleteIssuanceRequest struct {
 
 func (x *CompleteIssuanceRequest) Reset() {
 	*x = CompleteIssuanceRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[41]
+	mi := &file_internal_rpc_sa_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2139,7 +2363,7 @@ func (x *CompleteIssuanceRequest) String() string {
 func (*CompleteIssuanceRequest) ProtoMessage() {}
 
 func (x *CompleteIssuanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[41]
+	mi := &file_internal_rpc_sa_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2152,7 +2376,7 @@ func (x *CompleteIssuanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteIssuanceRequest.ProtoReflect.Descriptor instead.
 func (*CompleteIssuanceRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{41}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CompleteIssuanceRequest) GetSerial() []byte {
@@ -2177,7 +2401,7 @@ type CompleteIssuanceResponse struct {
 
 func (x *CompleteIssuanceResponse) Reset() {
 	*x = CompleteIssuanceResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[42]
+	mi := &file_internal_rpc_sa_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2413,7 @@ func (x *CompleteIssuanceResponse) String() string {
 func (*CompleteIssuanceResponse) ProtoMessage() {}
 
 func (x *CompleteIssuanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[42]
+	mi := &file_internal_rpc_sa_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +2426,7 @@ func (x *CompleteIssuanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteIssuanceResponse.ProtoReflect.Descriptor instead.
 func (*CompleteIssuanceResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{42}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{46}
 }
 
 type FailIssuanceRequest struct {
@@ -2215,7 +2439,7 @@ type FailIssuanceRequest struct {
 
 func (x *FailIssuanceRequest) Reset() {
 	*x = FailIssuanceRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[43]
+	mi := &file_internal_rpc_sa_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2227,7 +2451,7 @@ func (x *FailIssuanceRequest) String() string {
 func (*FailIssuanceRequest) ProtoMessage() {}
 
 func (x *FailIssuanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[43]
+	mi := &file_internal_rpc_sa_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2240,7 +2464,7 @@ func (x *FailIssuanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailIssuanceRequest.ProtoReflect.Descriptor instead.
 func (*FailIssuanceRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{43}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *FailIssuanceRequest) GetSerial() []byte {
@@ -2265,7 +2489,7 @@ type FailIssuanceResponse struct {
 
 func (x *FailIssuanceResponse) Reset() {
 	*x = FailIssuanceResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[44]
+	mi := &file_internal_rpc_sa_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2501,7 @@ func (x *FailIssuanceResponse) String() string {
 func (*FailIssuanceResponse) ProtoMessage() {}
 
 func (x *FailIssuanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[44]
+	mi := &file_internal_rpc_sa_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2514,7 @@ func (x *FailIssuanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailIssuanceResponse.ProtoReflect.Descriptor instead.
 func (*FailIssuanceResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{44}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{48}
 }
 
 type RevokeRequest struct {
@@ -2302,7 +2526,7 @@ type RevokeRequest struct {
 
 func (x *RevokeRequest) Reset() {
 	*x = RevokeRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[45]
+	mi := &file_internal_rpc_sa_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +2538,7 @@ func (x *RevokeRequest) String() string {
 func (*RevokeRequest) ProtoMessage() {}
 
 func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[45]
+	mi := &file_internal_rpc_sa_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +2551,7 @@ func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeRequest.ProtoReflect.Descriptor instead.
 func (*RevokeRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{45}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RevokeRequest) GetRevocation() *acmepb.Revocation {
@@ -2345,7 +2569,7 @@ type RevokeResponse struct {
 
 func (x *RevokeResponse) Reset() {
 	*x = RevokeResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[46]
+	mi := &file_internal_rpc_sa_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2357,7 +2581,7 @@ func (x *RevokeResponse) String() string {
 func (*RevokeResponse) ProtoMessage() {}
 
 func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[46]
+	mi := &file_internal_rpc_sa_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2370,7 +2594,7 @@ func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeResponse.ProtoReflect.Descriptor instead.
 func (*RevokeResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{46}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{50}
 }
 
 type RevocationsRequest struct {
@@ -2386,7 +2610,7 @@ type RevocationsRequest struct {
 
 func (x *RevocationsRequest) Reset() {
 	*x = RevocationsRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[47]
+	mi := &file_internal_rpc_sa_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2398,7 +2622,7 @@ func (x *RevocationsRequest) String() string {
 func (*RevocationsRequest) ProtoMessage() {}
 
 func (x *RevocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[47]
+	mi := &file_internal_rpc_sa_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2411,7 +2635,7 @@ func (x *RevocationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationsRequest.ProtoReflect.Descriptor instead.
 func (*RevocationsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{47}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *RevocationsRequest) GetIssuer() []byte {
@@ -2458,7 +2682,7 @@ type RevocationsResponse struct {
 
 func (x *RevocationsResponse) Reset() {
 	*x = RevocationsResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[48]
+	mi := &file_internal_rpc_sa_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2694,7 @@ func (x *RevocationsResponse) String() string {
 func (*RevocationsResponse) ProtoMessage() {}
 
 func (x *RevocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[48]
+	mi := &file_internal_rpc_sa_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +2707,7 @@ func (x *RevocationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationsResponse.ProtoReflect.Descriptor instead.
 func (*RevocationsResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{48}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RevocationsResponse) GetRevocations() []*acmepb.Revocation {
@@ -2503,7 +2727,7 @@ type LatestRevocationRequest struct {
 
 func (x *LatestRevocationRequest) Reset() {
 	*x = LatestRevocationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[49]
+	mi := &file_internal_rpc_sa_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2515,7 +2739,7 @@ func (x *LatestRevocationRequest) String() string {
 func (*LatestRevocationRequest) ProtoMessage() {}
 
 func (x *LatestRevocationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[49]
+	mi := &file_internal_rpc_sa_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2528,7 +2752,7 @@ func (x *LatestRevocationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRevocationRequest.ProtoReflect.Descriptor instead.
 func (*LatestRevocationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{49}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *LatestRevocationRequest) GetIssuer() []byte {
@@ -2554,7 +2778,7 @@ type LatestRevocationResponse struct {
 
 func (x *LatestRevocationResponse) Reset() {
 	*x = LatestRevocationResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[50]
+	mi := &file_internal_rpc_sa_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2566,7 +2790,7 @@ func (x *LatestRevocationResponse) String() string {
 func (*LatestRevocationResponse) ProtoMessage() {}
 
 func (x *LatestRevocationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[50]
+	mi := &file_internal_rpc_sa_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2579,7 +2803,7 @@ func (x *LatestRevocationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRevocationResponse.ProtoReflect.Descriptor instead.
 func (*LatestRevocationResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{50}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *LatestRevocationResponse) GetAt() *timestamppb.Timestamp {
@@ -2598,7 +2822,7 @@ type PublishCRLRequest struct {
 
 func (x *PublishCRLRequest) Reset() {
 	*x = PublishCRLRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[51]
+	mi := &file_internal_rpc_sa_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2610,7 +2834,7 @@ func (x *PublishCRLRequest) String() string {
 func (*PublishCRLRequest) ProtoMessage() {}
 
 func (x *PublishCRLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[51]
+	mi := &file_internal_rpc_sa_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2623,7 +2847,7 @@ func (x *PublishCRLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishCRLRequest.ProtoReflect.Descriptor instead.
 func (*PublishCRLRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{51}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *PublishCRLRequest) GetCrl() *CertificateRevocationList {
@@ -2641,7 +2865,7 @@ type PublishCRLResponse struct {
 
 func (x *PublishCRLResponse) Reset() {
 	*x = PublishCRLResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[52]
+	mi := &file_internal_rpc_sa_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2653,7 +2877,7 @@ func (x *PublishCRLResponse) String() string {
 func (*PublishCRLResponse) ProtoMessage() {}
 
 func (x *PublishCRLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[52]
+	mi := &file_internal_rpc_sa_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2666,7 +2890,7 @@ func (x *PublishCRLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishCRLResponse.ProtoReflect.Descriptor instead.
 func (*PublishCRLResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{52}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{56}
 }
 
 type PutIssuerRequest struct {
@@ -2678,7 +2902,7 @@ type PutIssuerRequest struct {
 
 func (x *PutIssuerRequest) Reset() {
 	*x = PutIssuerRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[53]
+	mi := &file_internal_rpc_sa_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +2914,7 @@ func (x *PutIssuerRequest) String() string {
 func (*PutIssuerRequest) ProtoMessage() {}
 
 func (x *PutIssuerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[53]
+	mi := &file_internal_rpc_sa_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +2927,7 @@ func (x *PutIssuerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutIssuerRequest.ProtoReflect.Descriptor instead.
 func (*PutIssuerRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{53}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PutIssuerRequest) GetIssuer() *acmepb.Issuer {
@@ -2721,7 +2945,7 @@ type PutIssuerResponse struct {
 
 func (x *PutIssuerResponse) Reset() {
 	*x = PutIssuerResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[54]
+	mi := &file_internal_rpc_sa_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2733,7 +2957,7 @@ func (x *PutIssuerResponse) String() string {
 func (*PutIssuerResponse) ProtoMessage() {}
 
 func (x *PutIssuerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[54]
+	mi := &file_internal_rpc_sa_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2746,7 +2970,7 @@ func (x *PutIssuerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutIssuerResponse.ProtoReflect.Descriptor instead.
 func (*PutIssuerResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{54}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{58}
 }
 
 type BlockKeyRequest struct {
@@ -2761,7 +2985,7 @@ type BlockKeyRequest struct {
 
 func (x *BlockKeyRequest) Reset() {
 	*x = BlockKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[55]
+	mi := &file_internal_rpc_sa_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2773,7 +2997,7 @@ func (x *BlockKeyRequest) String() string {
 func (*BlockKeyRequest) ProtoMessage() {}
 
 func (x *BlockKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[55]
+	mi := &file_internal_rpc_sa_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2786,7 +3010,7 @@ func (x *BlockKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockKeyRequest.ProtoReflect.Descriptor instead.
 func (*BlockKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{55}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *BlockKeyRequest) GetSpkiSha256() []byte {
@@ -2825,7 +3049,7 @@ type BlockKeyResponse struct {
 
 func (x *BlockKeyResponse) Reset() {
 	*x = BlockKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[56]
+	mi := &file_internal_rpc_sa_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2837,7 +3061,7 @@ func (x *BlockKeyResponse) String() string {
 func (*BlockKeyResponse) ProtoMessage() {}
 
 func (x *BlockKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[56]
+	mi := &file_internal_rpc_sa_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2850,7 +3074,7 @@ func (x *BlockKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockKeyResponse.ProtoReflect.Descriptor instead.
 func (*BlockKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{56}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{60}
 }
 
 type KeyBlockedRequest struct {
@@ -2862,7 +3086,7 @@ type KeyBlockedRequest struct {
 
 func (x *KeyBlockedRequest) Reset() {
 	*x = KeyBlockedRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[57]
+	mi := &file_internal_rpc_sa_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2874,7 +3098,7 @@ func (x *KeyBlockedRequest) String() string {
 func (*KeyBlockedRequest) ProtoMessage() {}
 
 func (x *KeyBlockedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[57]
+	mi := &file_internal_rpc_sa_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2887,7 +3111,7 @@ func (x *KeyBlockedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyBlockedRequest.ProtoReflect.Descriptor instead.
 func (*KeyBlockedRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{57}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *KeyBlockedRequest) GetSpkiSha256() []byte {
@@ -2906,7 +3130,7 @@ type KeyBlockedResponse struct {
 
 func (x *KeyBlockedResponse) Reset() {
 	*x = KeyBlockedResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[58]
+	mi := &file_internal_rpc_sa_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2918,7 +3142,7 @@ func (x *KeyBlockedResponse) String() string {
 func (*KeyBlockedResponse) ProtoMessage() {}
 
 func (x *KeyBlockedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[58]
+	mi := &file_internal_rpc_sa_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2931,7 +3155,7 @@ func (x *KeyBlockedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyBlockedResponse.ProtoReflect.Descriptor instead.
 func (*KeyBlockedResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{58}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *KeyBlockedResponse) GetBlocked() bool {
@@ -2952,7 +3176,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[59]
+	mi := &file_internal_rpc_sa_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2964,7 +3188,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[59]
+	mi := &file_internal_rpc_sa_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2977,7 +3201,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{59}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *LeaseRequest) GetName() string {
@@ -3010,7 +3234,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[60]
+	mi := &file_internal_rpc_sa_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3022,7 +3246,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[60]
+	mi := &file_internal_rpc_sa_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3035,7 +3259,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{60}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *LeaseResponse) GetHeld() bool {
@@ -3061,7 +3285,7 @@ type ExternalKey struct {
 
 func (x *ExternalKey) Reset() {
 	*x = ExternalKey{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[61]
+	mi := &file_internal_rpc_sa_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3073,7 +3297,7 @@ func (x *ExternalKey) String() string {
 func (*ExternalKey) ProtoMessage() {}
 
 func (x *ExternalKey) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[61]
+	mi := &file_internal_rpc_sa_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3086,7 +3310,7 @@ func (x *ExternalKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKey.ProtoReflect.Descriptor instead.
 func (*ExternalKey) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{61}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ExternalKey) GetId() string {
@@ -3154,7 +3378,7 @@ type CreateExternalKeyRequest struct {
 
 func (x *CreateExternalKeyRequest) Reset() {
 	*x = CreateExternalKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[62]
+	mi := &file_internal_rpc_sa_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3166,7 +3390,7 @@ func (x *CreateExternalKeyRequest) String() string {
 func (*CreateExternalKeyRequest) ProtoMessage() {}
 
 func (x *CreateExternalKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[62]
+	mi := &file_internal_rpc_sa_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3179,7 +3403,7 @@ func (x *CreateExternalKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateExternalKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateExternalKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{62}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *CreateExternalKeyRequest) GetKey() *ExternalKey {
@@ -3197,7 +3421,7 @@ type CreateExternalKeyResponse struct {
 
 func (x *CreateExternalKeyResponse) Reset() {
 	*x = CreateExternalKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[63]
+	mi := &file_internal_rpc_sa_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3209,7 +3433,7 @@ func (x *CreateExternalKeyResponse) String() string {
 func (*CreateExternalKeyResponse) ProtoMessage() {}
 
 func (x *CreateExternalKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[63]
+	mi := &file_internal_rpc_sa_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3222,7 +3446,7 @@ func (x *CreateExternalKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateExternalKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateExternalKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{63}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{67}
 }
 
 type ExternalKeyRequest struct {
@@ -3235,7 +3459,7 @@ type ExternalKeyRequest struct {
 
 func (x *ExternalKeyRequest) Reset() {
 	*x = ExternalKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[64]
+	mi := &file_internal_rpc_sa_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3247,7 +3471,7 @@ func (x *ExternalKeyRequest) String() string {
 func (*ExternalKeyRequest) ProtoMessage() {}
 
 func (x *ExternalKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[64]
+	mi := &file_internal_rpc_sa_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3260,7 +3484,7 @@ func (x *ExternalKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeyRequest.ProtoReflect.Descriptor instead.
 func (*ExternalKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{64}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ExternalKeyRequest) GetDirectory() string {
@@ -3286,7 +3510,7 @@ type ExternalKeyResponse struct {
 
 func (x *ExternalKeyResponse) Reset() {
 	*x = ExternalKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[65]
+	mi := &file_internal_rpc_sa_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3298,7 +3522,7 @@ func (x *ExternalKeyResponse) String() string {
 func (*ExternalKeyResponse) ProtoMessage() {}
 
 func (x *ExternalKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[65]
+	mi := &file_internal_rpc_sa_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3311,7 +3535,7 @@ func (x *ExternalKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeyResponse.ProtoReflect.Descriptor instead.
 func (*ExternalKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{65}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ExternalKeyResponse) GetKey() *ExternalKey {
@@ -3330,7 +3554,7 @@ type ExternalKeysRequest struct {
 
 func (x *ExternalKeysRequest) Reset() {
 	*x = ExternalKeysRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[66]
+	mi := &file_internal_rpc_sa_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3342,7 +3566,7 @@ func (x *ExternalKeysRequest) String() string {
 func (*ExternalKeysRequest) ProtoMessage() {}
 
 func (x *ExternalKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[66]
+	mi := &file_internal_rpc_sa_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3355,7 +3579,7 @@ func (x *ExternalKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeysRequest.ProtoReflect.Descriptor instead.
 func (*ExternalKeysRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{66}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ExternalKeysRequest) GetDirectory() string {
@@ -3374,7 +3598,7 @@ type ExternalKeysResponse struct {
 
 func (x *ExternalKeysResponse) Reset() {
 	*x = ExternalKeysResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[67]
+	mi := &file_internal_rpc_sa_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3386,7 +3610,7 @@ func (x *ExternalKeysResponse) String() string {
 func (*ExternalKeysResponse) ProtoMessage() {}
 
 func (x *ExternalKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[67]
+	mi := &file_internal_rpc_sa_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3399,7 +3623,7 @@ func (x *ExternalKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeysResponse.ProtoReflect.Descriptor instead.
 func (*ExternalKeysResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{67}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ExternalKeysResponse) GetKeys() []*ExternalKey {
@@ -3420,7 +3644,7 @@ type RevokeExternalKeyRequest struct {
 
 func (x *RevokeExternalKeyRequest) Reset() {
 	*x = RevokeExternalKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[68]
+	mi := &file_internal_rpc_sa_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3432,7 +3656,7 @@ func (x *RevokeExternalKeyRequest) String() string {
 func (*RevokeExternalKeyRequest) ProtoMessage() {}
 
 func (x *RevokeExternalKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[68]
+	mi := &file_internal_rpc_sa_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3445,7 +3669,7 @@ func (x *RevokeExternalKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeExternalKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeExternalKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{68}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *RevokeExternalKeyRequest) GetDirectory() string {
@@ -3477,7 +3701,7 @@ type RevokeExternalKeyResponse struct {
 
 func (x *RevokeExternalKeyResponse) Reset() {
 	*x = RevokeExternalKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[69]
+	mi := &file_internal_rpc_sa_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3489,7 +3713,7 @@ func (x *RevokeExternalKeyResponse) String() string {
 func (*RevokeExternalKeyResponse) ProtoMessage() {}
 
 func (x *RevokeExternalKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[69]
+	mi := &file_internal_rpc_sa_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3502,7 +3726,7 @@ func (x *RevokeExternalKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeExternalKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeExternalKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{69}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{73}
 }
 
 type RenewalOrder struct {
@@ -3522,7 +3746,7 @@ type RenewalOrder struct {
 
 func (x *RenewalOrder) Reset() {
 	*x = RenewalOrder{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[70]
+	mi := &file_internal_rpc_sa_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3534,7 +3758,7 @@ func (x *RenewalOrder) String() string {
 func (*RenewalOrder) ProtoMessage() {}
 
 func (x *RenewalOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[70]
+	mi := &file_internal_rpc_sa_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3547,7 +3771,7 @@ func (x *RenewalOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrder.ProtoReflect.Descriptor instead.
 func (*RenewalOrder) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{70}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *RenewalOrder) GetId() []byte {
@@ -3622,7 +3846,7 @@ type RenewalOrderRequest struct {
 
 func (x *RenewalOrderRequest) Reset() {
 	*x = RenewalOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[71]
+	mi := &file_internal_rpc_sa_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3634,7 +3858,7 @@ func (x *RenewalOrderRequest) String() string {
 func (*RenewalOrderRequest) ProtoMessage() {}
 
 func (x *RenewalOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[71]
+	mi := &file_internal_rpc_sa_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3647,7 +3871,7 @@ func (x *RenewalOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrderRequest.ProtoReflect.Descriptor instead.
 func (*RenewalOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{71}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *RenewalOrderRequest) GetCertificate() *acmepb.Certificate {
@@ -3666,7 +3890,7 @@ type RenewalOrderResponse struct {
 
 func (x *RenewalOrderResponse) Reset() {
 	*x = RenewalOrderResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[72]
+	mi := &file_internal_rpc_sa_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3678,7 +3902,7 @@ func (x *RenewalOrderResponse) String() string {
 func (*RenewalOrderResponse) ProtoMessage() {}
 
 func (x *RenewalOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[72]
+	mi := &file_internal_rpc_sa_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3691,7 +3915,7 @@ func (x *RenewalOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrderResponse.ProtoReflect.Descriptor instead.
 func (*RenewalOrderResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{72}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *RenewalOrderResponse) GetOrder() *RenewalOrder {
@@ -3710,7 +3934,7 @@ type CreateRenewalOrderRequest struct {
 
 func (x *CreateRenewalOrderRequest) Reset() {
 	*x = CreateRenewalOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[73]
+	mi := &file_internal_rpc_sa_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3722,7 +3946,7 @@ func (x *CreateRenewalOrderRequest) String() string {
 func (*CreateRenewalOrderRequest) ProtoMessage() {}
 
 func (x *CreateRenewalOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[73]
+	mi := &file_internal_rpc_sa_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3735,7 +3959,7 @@ func (x *CreateRenewalOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRenewalOrderRequest.ProtoReflect.Descriptor instead.
 func (*CreateRenewalOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{73}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *CreateRenewalOrderRequest) GetOrder() *RenewalOrder {
@@ -3753,7 +3977,7 @@ type CreateRenewalOrderResponse struct {
 
 func (x *CreateRenewalOrderResponse) Reset() {
 	*x = CreateRenewalOrderResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[74]
+	mi := &file_internal_rpc_sa_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3765,7 +3989,7 @@ func (x *CreateRenewalOrderResponse) String() string {
 func (*CreateRenewalOrderResponse) ProtoMessage() {}
 
 func (x *CreateRenewalOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[74]
+	mi := &file_internal_rpc_sa_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3778,7 +4002,7 @@ func (x *CreateRenewalOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRenewalOrderResponse.ProtoReflect.Descriptor instead.
 func (*CreateRenewalOrderResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{74}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{78}
 }
 
 type RenewalOrdersRequest struct {
@@ -3789,7 +4013,7 @@ type RenewalOrdersRequest struct {
 
 func (x *RenewalOrdersRequest) Reset() {
 	*x = RenewalOrdersRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[75]
+	mi := &file_internal_rpc_sa_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3801,7 +4025,7 @@ func (x *RenewalOrdersRequest) String() string {
 func (*RenewalOrdersRequest) ProtoMessage() {}
 
 func (x *RenewalOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[75]
+	mi := &file_internal_rpc_sa_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3814,7 +4038,7 @@ func (x *RenewalOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrdersRequest.ProtoReflect.Descriptor instead.
 func (*RenewalOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{75}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{79}
 }
 
 type RenewalOrdersResponse struct {
@@ -3826,7 +4050,7 @@ type RenewalOrdersResponse struct {
 
 func (x *RenewalOrdersResponse) Reset() {
 	*x = RenewalOrdersResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[76]
+	mi := &file_internal_rpc_sa_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3838,7 +4062,7 @@ func (x *RenewalOrdersResponse) String() string {
 func (*RenewalOrdersResponse) ProtoMessage() {}
 
 func (x *RenewalOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[76]
+	mi := &file_internal_rpc_sa_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3851,7 +4075,7 @@ func (x *RenewalOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrdersResponse.ProtoReflect.Descriptor instead.
 func (*RenewalOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{76}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *RenewalOrdersResponse) GetOrders() []*RenewalOrder {
@@ -3871,7 +4095,7 @@ type CancelOrderRequest struct {
 
 func (x *CancelOrderRequest) Reset() {
 	*x = CancelOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[77]
+	mi := &file_internal_rpc_sa_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3883,7 +4107,7 @@ func (x *CancelOrderRequest) String() string {
 func (*CancelOrderRequest) ProtoMessage() {}
 
 func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[77]
+	mi := &file_internal_rpc_sa_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3896,7 +4120,7 @@ func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{77}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *CancelOrderRequest) GetId() []byte {
@@ -3922,7 +4146,7 @@ type OrdersClaimedResponse struct {
 
 func (x *OrdersClaimedResponse) Reset() {
 	*x = OrdersClaimedResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[78]
+	mi := &file_internal_rpc_sa_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3934,7 +4158,7 @@ func (x *OrdersClaimedResponse) String() string {
 func (*OrdersClaimedResponse) ProtoMessage() {}
 
 func (x *OrdersClaimedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[78]
+	mi := &file_internal_rpc_sa_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3947,7 +4171,7 @@ func (x *OrdersClaimedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrdersClaimedResponse.ProtoReflect.Descriptor instead.
 func (*OrdersClaimedResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{78}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *OrdersClaimedResponse) GetOrders() []*acmepb.Order {
@@ -3969,7 +4193,7 @@ type InventoryRequest struct {
 
 func (x *InventoryRequest) Reset() {
 	*x = InventoryRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[79]
+	mi := &file_internal_rpc_sa_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3981,7 +4205,7 @@ func (x *InventoryRequest) String() string {
 func (*InventoryRequest) ProtoMessage() {}
 
 func (x *InventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[79]
+	mi := &file_internal_rpc_sa_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3994,7 +4218,7 @@ func (x *InventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InventoryRequest.ProtoReflect.Descriptor instead.
 func (*InventoryRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{79}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *InventoryRequest) GetExpiresAfter() *timestamppb.Timestamp {
@@ -4035,7 +4259,7 @@ type KeysToSweepRequest struct {
 
 func (x *KeysToSweepRequest) Reset() {
 	*x = KeysToSweepRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[80]
+	mi := &file_internal_rpc_sa_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4047,7 +4271,7 @@ func (x *KeysToSweepRequest) String() string {
 func (*KeysToSweepRequest) ProtoMessage() {}
 
 func (x *KeysToSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[80]
+	mi := &file_internal_rpc_sa_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4060,7 +4284,7 @@ func (x *KeysToSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysToSweepRequest.ProtoReflect.Descriptor instead.
 func (*KeysToSweepRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{80}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *KeysToSweepRequest) GetBefore() *timestamppb.Timestamp {
@@ -4086,7 +4310,7 @@ type KeysToSweepResponse struct {
 
 func (x *KeysToSweepResponse) Reset() {
 	*x = KeysToSweepResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[81]
+	mi := &file_internal_rpc_sa_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4098,7 +4322,7 @@ func (x *KeysToSweepResponse) String() string {
 func (*KeysToSweepResponse) ProtoMessage() {}
 
 func (x *KeysToSweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[81]
+	mi := &file_internal_rpc_sa_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4111,7 +4335,7 @@ func (x *KeysToSweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysToSweepResponse.ProtoReflect.Descriptor instead.
 func (*KeysToSweepResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{81}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *KeysToSweepResponse) GetKeys() []*BlockKeyRequest {
@@ -4133,7 +4357,7 @@ type RecordKeySweepRequest struct {
 
 func (x *RecordKeySweepRequest) Reset() {
 	*x = RecordKeySweepRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[82]
+	mi := &file_internal_rpc_sa_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4145,7 +4369,7 @@ func (x *RecordKeySweepRequest) String() string {
 func (*RecordKeySweepRequest) ProtoMessage() {}
 
 func (x *RecordKeySweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[82]
+	mi := &file_internal_rpc_sa_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4158,7 +4382,7 @@ func (x *RecordKeySweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordKeySweepRequest.ProtoReflect.Descriptor instead.
 func (*RecordKeySweepRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{82}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *RecordKeySweepRequest) GetSpkiSha256() []byte {
@@ -4197,7 +4421,7 @@ type RecordKeySweepResponse struct {
 
 func (x *RecordKeySweepResponse) Reset() {
 	*x = RecordKeySweepResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[83]
+	mi := &file_internal_rpc_sa_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4209,7 +4433,7 @@ func (x *RecordKeySweepResponse) String() string {
 func (*RecordKeySweepResponse) ProtoMessage() {}
 
 func (x *RecordKeySweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[83]
+	mi := &file_internal_rpc_sa_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4222,7 +4446,7 @@ func (x *RecordKeySweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordKeySweepResponse.ProtoReflect.Descriptor instead.
 func (*RecordKeySweepResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{83}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{87}
 }
 
 type RecordCAARequest_Entry struct {
@@ -4235,7 +4459,7 @@ type RecordCAARequest_Entry struct {
 
 func (x *RecordCAARequest_Entry) Reset() {
 	*x = RecordCAARequest_Entry{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[84]
+	mi := &file_internal_rpc_sa_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4247,7 +4471,7 @@ func (x *RecordCAARequest_Entry) String() string {
 func (*RecordCAARequest_Entry) ProtoMessage() {}
 
 func (x *RecordCAARequest_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[84]
+	mi := &file_internal_rpc_sa_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4260,7 +4484,7 @@ func (x *RecordCAARequest_Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCAARequest_Entry.ProtoReflect.Descriptor instead.
 func (*RecordCAARequest_Entry) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{37, 0}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{41, 0}
 }
 
 func (x *RecordCAARequest_Entry) GetAuthorization() []byte {
@@ -4325,7 +4549,7 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\x06issuer\x18\x01 \x01(\fR\x06issuer\x12\x14\n" +
 	"\x05shard\x18\x02 \x01(\x03R\x05shard\"G\n" +
 	"\vCRLResponse\x128\n" +
-	"\x03crl\x18\x01 \x01(\v2&.cairn.sa.v1.CertificateRevocationListR\x03crl\"\xed\x01\n" +
+	"\x03crl\x18\x01 \x01(\v2&.cairn.sa.v1.CertificateRevocationListR\x03crl\"\x81\x02\n" +
 	"\x19CertificateRevocationList\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\fR\x06issuer\x12\x14\n" +
 	"\x05shard\x18\x02 \x01(\x03R\x05shard\x12\x16\n" +
@@ -4335,7 +4559,22 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"thisUpdate\x12;\n" +
 	"\vnext_update\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"nextUpdate\x12\x10\n" +
-	"\x03der\x18\x14 \x01(\fR\x03der\"\r\n" +
+	"\x03der\x18\x14 \x01(\fR\x03der\x12\x12\n" +
+	"\x04size\x18\x15 \x01(\x03R\x04size\"\x80\x01\n" +
+	"\x12RevocationListPart\x12\x16\n" +
+	"\x06issuer\x18\x01 \x01(\fR\x06issuer\x12\x14\n" +
+	"\x05shard\x18\x02 \x01(\x03R\x05shard\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x03R\x06number\x12\x12\n" +
+	"\x04part\x18\x04 \x01(\x03R\x04part\x12\x10\n" +
+	"\x03der\x18\x14 \x01(\fR\x03der\"O\n" +
+	"\vCRLsRequest\x12\x16\n" +
+	"\x06issuer\x18\x01 \x01(\fR\x06issuer\x12\x12\n" +
+	"\x04from\x18\n" +
+	" \x01(\x03R\x04from\x12\x14\n" +
+	"\x05limit\x18\v \x01(\x03R\x05limit\"J\n" +
+	"\fCRLsResponse\x12:\n" +
+	"\x04crls\x18\x01 \x03(\v2&.cairn.sa.v1.CertificateRevocationListR\x04crls\"\x14\n" +
+	"\x12PutCRLPartResponse\"\r\n" +
 	"\vPingRequest\"\x0e\n" +
 	"\fPingResponse\"H\n" +
 	"\x14CreateAccountRequest\x120\n" +
@@ -4553,7 +4792,7 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
 	"\x05found\x18\v \x01(\x03R\x05found\x12\x18\n" +
 	"\arevoked\x18\f \x01(\x03R\arevoked\"\x18\n" +
-	"\x16RecordKeySweepResponse2\xdb\x1f\n" +
+	"\x16RecordKeySweepResponse2\xc4!\n" +
 	"\x10StorageAuthority\x12I\n" +
 	"\aAccount\x12\x1b.cairn.sa.v1.AccountRequest\x1a\x1c.cairn.sa.v1.AccountResponse\"\x03\x90\x02\x01\x12S\n" +
 	"\fAccountByKey\x12 .cairn.sa.v1.AccountByKeyRequest\x1a\x1c.cairn.sa.v1.AccountResponse\"\x03\x90\x02\x01\x12C\n" +
@@ -4563,7 +4802,9 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\vCertificate\x12\x1f.cairn.sa.v1.CertificateRequest\x1a .cairn.sa.v1.CertificateResponse\"\x03\x90\x02\x01\x12F\n" +
 	"\x06Issuer\x12\x1a.cairn.sa.v1.IssuerRequest\x1a\x1b.cairn.sa.v1.IssuerResponse\"\x03\x90\x02\x01\x12I\n" +
 	"\aIssuers\x12\x1b.cairn.sa.v1.IssuersRequest\x1a\x1c.cairn.sa.v1.IssuersResponse\"\x03\x90\x02\x01\x12=\n" +
-	"\x03CRL\x12\x17.cairn.sa.v1.CRLRequest\x1a\x18.cairn.sa.v1.CRLResponse\"\x03\x90\x02\x01\x12X\n" +
+	"\x03CRL\x12\x17.cairn.sa.v1.CRLRequest\x1a\x18.cairn.sa.v1.CRLResponse\"\x03\x90\x02\x01\x12P\n" +
+	"\aCRLPart\x12\x1f.cairn.sa.v1.RevocationListPart\x1a\x1f.cairn.sa.v1.RevocationListPart\"\x03\x90\x02\x01\x12@\n" +
+	"\x04CRLs\x12\x18.cairn.sa.v1.CRLsRequest\x1a\x19.cairn.sa.v1.CRLsResponse\"\x03\x90\x02\x01\x12X\n" +
 	"\fRenewalOrder\x12 .cairn.sa.v1.RenewalOrderRequest\x1a!.cairn.sa.v1.RenewalOrderResponse\"\x03\x90\x02\x01\x12@\n" +
 	"\x04Ping\x12\x18.cairn.sa.v1.PingRequest\x1a\x19.cairn.sa.v1.PingResponse\"\x03\x90\x02\x01\x12V\n" +
 	"\rCreateAccount\x12!.cairn.sa.v1.CreateAccountRequest\x1a\".cairn.sa.v1.CreateAccountResponse\x12P\n" +
@@ -4584,7 +4825,9 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\fFailIssuance\x12 .cairn.sa.v1.FailIssuanceRequest\x1a!.cairn.sa.v1.FailIssuanceResponse\x12A\n" +
 	"\x06Revoke\x12\x1a.cairn.sa.v1.RevokeRequest\x1a\x1b.cairn.sa.v1.RevokeResponse\x12U\n" +
 	"\vRevocations\x12\x1f.cairn.sa.v1.RevocationsRequest\x1a .cairn.sa.v1.RevocationsResponse\"\x03\x90\x02\x01\x12d\n" +
-	"\x10LatestRevocation\x12$.cairn.sa.v1.LatestRevocationRequest\x1a%.cairn.sa.v1.LatestRevocationResponse\"\x03\x90\x02\x01\x12M\n" +
+	"\x10LatestRevocation\x12$.cairn.sa.v1.LatestRevocationRequest\x1a%.cairn.sa.v1.LatestRevocationResponse\"\x03\x90\x02\x01\x12S\n" +
+	"\n" +
+	"PutCRLPart\x12\x1f.cairn.sa.v1.RevocationListPart\x1a\x1f.cairn.sa.v1.PutCRLPartResponse\"\x03\x90\x02\x02\x12M\n" +
 	"\n" +
 	"PublishCRL\x12\x1e.cairn.sa.v1.PublishCRLRequest\x1a\x1f.cairn.sa.v1.PublishCRLResponse\x12O\n" +
 	"\tPutIssuer\x12\x1d.cairn.sa.v1.PutIssuerRequest\x1a\x1e.cairn.sa.v1.PutIssuerResponse\"\x03\x90\x02\x02\x12G\n" +
@@ -4617,7 +4860,7 @@ func file_internal_rpc_sa_proto_rawDescGZIP() []byte {
 	return file_internal_rpc_sa_proto_rawDescData
 }
 
-var file_internal_rpc_sa_proto_msgTypes = make([]protoimpl.MessageInfo, 85)
+var file_internal_rpc_sa_proto_msgTypes = make([]protoimpl.MessageInfo, 89)
 var file_internal_rpc_sa_proto_goTypes = []any{
 	(*AccountResponse)(nil),                // 0: cairn.sa.v1.AccountResponse
 	(*OrderResponse)(nil),                  // 1: cairn.sa.v1.OrderResponse
@@ -4639,248 +4882,259 @@ var file_internal_rpc_sa_proto_goTypes = []any{
 	(*CRLRequest)(nil),                     // 17: cairn.sa.v1.CRLRequest
 	(*CRLResponse)(nil),                    // 18: cairn.sa.v1.CRLResponse
 	(*CertificateRevocationList)(nil),      // 19: cairn.sa.v1.CertificateRevocationList
-	(*PingRequest)(nil),                    // 20: cairn.sa.v1.PingRequest
-	(*PingResponse)(nil),                   // 21: cairn.sa.v1.PingResponse
-	(*CreateAccountRequest)(nil),           // 22: cairn.sa.v1.CreateAccountRequest
-	(*CreateAccountResponse)(nil),          // 23: cairn.sa.v1.CreateAccountResponse
-	(*UpdateAccountRequest)(nil),           // 24: cairn.sa.v1.UpdateAccountRequest
-	(*ChangeAccountKeyRequest)(nil),        // 25: cairn.sa.v1.ChangeAccountKeyRequest
-	(*CreateOrderRequest)(nil),             // 26: cairn.sa.v1.CreateOrderRequest
-	(*CreateOrderResponse)(nil),            // 27: cairn.sa.v1.CreateOrderResponse
-	(*ReusableAuthorizationsRequest)(nil),  // 28: cairn.sa.v1.ReusableAuthorizationsRequest
-	(*CreateAuthorizationRequest)(nil),     // 29: cairn.sa.v1.CreateAuthorizationRequest
-	(*CreateAuthorizationResponse)(nil),    // 30: cairn.sa.v1.CreateAuthorizationResponse
-	(*DeactivateAuthorizationRequest)(nil), // 31: cairn.sa.v1.DeactivateAuthorizationRequest
-	(*BeginValidationRequest)(nil),         // 32: cairn.sa.v1.BeginValidationRequest
-	(*ClaimRequest)(nil),                   // 33: cairn.sa.v1.ClaimRequest
-	(*RetryValidationRequest)(nil),         // 34: cairn.sa.v1.RetryValidationRequest
-	(*RetryValidationResponse)(nil),        // 35: cairn.sa.v1.RetryValidationResponse
-	(*CompleteValidationRequest)(nil),      // 36: cairn.sa.v1.CompleteValidationRequest
-	(*RecordCAARequest)(nil),               // 37: cairn.sa.v1.RecordCAARequest
-	(*RecordCAAResponse)(nil),              // 38: cairn.sa.v1.RecordCAAResponse
-	(*RecordIssuanceRequest)(nil),          // 39: cairn.sa.v1.RecordIssuanceRequest
-	(*RecordIssuanceResponse)(nil),         // 40: cairn.sa.v1.RecordIssuanceResponse
-	(*CompleteIssuanceRequest)(nil),        // 41: cairn.sa.v1.CompleteIssuanceRequest
-	(*CompleteIssuanceResponse)(nil),       // 42: cairn.sa.v1.CompleteIssuanceResponse
-	(*FailIssuanceRequest)(nil),            // 43: cairn.sa.v1.FailIssuanceRequest
-	(*FailIssuanceResponse)(nil),           // 44: cairn.sa.v1.FailIssuanceResponse
-	(*RevokeRequest)(nil),                  // 45: cairn.sa.v1.RevokeRequest
-	(*RevokeResponse)(nil),                 // 46: cairn.sa.v1.RevokeResponse
-	(*RevocationsRequest)(nil),             // 47: cairn.sa.v1.RevocationsRequest
-	(*RevocationsResponse)(nil),            // 48: cairn.sa.v1.RevocationsResponse
-	(*LatestRevocationRequest)(nil),        // 49: cairn.sa.v1.LatestRevocationRequest
-	(*LatestRevocationResponse)(nil),       // 50: cairn.sa.v1.LatestRevocationResponse
-	(*PublishCRLRequest)(nil),              // 51: cairn.sa.v1.PublishCRLRequest
-	(*PublishCRLResponse)(nil),             // 52: cairn.sa.v1.PublishCRLResponse
-	(*PutIssuerRequest)(nil),               // 53: cairn.sa.v1.PutIssuerRequest
-	(*PutIssuerResponse)(nil),              // 54: cairn.sa.v1.PutIssuerResponse
-	(*BlockKeyRequest)(nil),                // 55: cairn.sa.v1.BlockKeyRequest
-	(*BlockKeyResponse)(nil),               // 56: cairn.sa.v1.BlockKeyResponse
-	(*KeyBlockedRequest)(nil),              // 57: cairn.sa.v1.KeyBlockedRequest
-	(*KeyBlockedResponse)(nil),             // 58: cairn.sa.v1.KeyBlockedResponse
-	(*LeaseRequest)(nil),                   // 59: cairn.sa.v1.LeaseRequest
-	(*LeaseResponse)(nil),                  // 60: cairn.sa.v1.LeaseResponse
-	(*ExternalKey)(nil),                    // 61: cairn.sa.v1.ExternalKey
-	(*CreateExternalKeyRequest)(nil),       // 62: cairn.sa.v1.CreateExternalKeyRequest
-	(*CreateExternalKeyResponse)(nil),      // 63: cairn.sa.v1.CreateExternalKeyResponse
-	(*ExternalKeyRequest)(nil),             // 64: cairn.sa.v1.ExternalKeyRequest
-	(*ExternalKeyResponse)(nil),            // 65: cairn.sa.v1.ExternalKeyResponse
-	(*ExternalKeysRequest)(nil),            // 66: cairn.sa.v1.ExternalKeysRequest
-	(*ExternalKeysResponse)(nil),           // 67: cairn.sa.v1.ExternalKeysResponse
-	(*RevokeExternalKeyRequest)(nil),       // 68: cairn.sa.v1.RevokeExternalKeyRequest
-	(*RevokeExternalKeyResponse)(nil),      // 69: cairn.sa.v1.RevokeExternalKeyResponse
-	(*RenewalOrder)(nil),                   // 70: cairn.sa.v1.RenewalOrder
-	(*RenewalOrderRequest)(nil),            // 71: cairn.sa.v1.RenewalOrderRequest
-	(*RenewalOrderResponse)(nil),           // 72: cairn.sa.v1.RenewalOrderResponse
-	(*CreateRenewalOrderRequest)(nil),      // 73: cairn.sa.v1.CreateRenewalOrderRequest
-	(*CreateRenewalOrderResponse)(nil),     // 74: cairn.sa.v1.CreateRenewalOrderResponse
-	(*RenewalOrdersRequest)(nil),           // 75: cairn.sa.v1.RenewalOrdersRequest
-	(*RenewalOrdersResponse)(nil),          // 76: cairn.sa.v1.RenewalOrdersResponse
-	(*CancelOrderRequest)(nil),             // 77: cairn.sa.v1.CancelOrderRequest
-	(*OrdersClaimedResponse)(nil),          // 78: cairn.sa.v1.OrdersClaimedResponse
-	(*InventoryRequest)(nil),               // 79: cairn.sa.v1.InventoryRequest
-	(*KeysToSweepRequest)(nil),             // 80: cairn.sa.v1.KeysToSweepRequest
-	(*KeysToSweepResponse)(nil),            // 81: cairn.sa.v1.KeysToSweepResponse
-	(*RecordKeySweepRequest)(nil),          // 82: cairn.sa.v1.RecordKeySweepRequest
-	(*RecordKeySweepResponse)(nil),         // 83: cairn.sa.v1.RecordKeySweepResponse
-	(*RecordCAARequest_Entry)(nil),         // 84: cairn.sa.v1.RecordCAARequest.Entry
-	(*acmepb.Account)(nil),                 // 85: cairn.acme.v1.Account
-	(*acmepb.Order)(nil),                   // 86: cairn.acme.v1.Order
-	(*acmepb.Authorization)(nil),           // 87: cairn.acme.v1.Authorization
-	(*acmepb.Certificate)(nil),             // 88: cairn.acme.v1.Certificate
-	(*acmepb.Issuer)(nil),                  // 89: cairn.acme.v1.Issuer
-	(*timestamppb.Timestamp)(nil),          // 90: google.protobuf.Timestamp
-	(*acmepb.Strings)(nil),                 // 91: cairn.acme.v1.Strings
-	(*acmepb.Identifier)(nil),              // 92: cairn.acme.v1.Identifier
-	(*acmepb.Problem)(nil),                 // 93: cairn.acme.v1.Problem
-	(*acmepb.Evidence)(nil),                // 94: cairn.acme.v1.Evidence
-	(*acmepb.Revocation)(nil),              // 95: cairn.acme.v1.Revocation
-	(*acmepb.CAAEvidence)(nil),             // 96: cairn.acme.v1.CAAEvidence
+	(*RevocationListPart)(nil),             // 20: cairn.sa.v1.RevocationListPart
+	(*CRLsRequest)(nil),                    // 21: cairn.sa.v1.CRLsRequest
+	(*CRLsResponse)(nil),                   // 22: cairn.sa.v1.CRLsResponse
+	(*PutCRLPartResponse)(nil),             // 23: cairn.sa.v1.PutCRLPartResponse
+	(*PingRequest)(nil),                    // 24: cairn.sa.v1.PingRequest
+	(*PingResponse)(nil),                   // 25: cairn.sa.v1.PingResponse
+	(*CreateAccountRequest)(nil),           // 26: cairn.sa.v1.CreateAccountRequest
+	(*CreateAccountResponse)(nil),          // 27: cairn.sa.v1.CreateAccountResponse
+	(*UpdateAccountRequest)(nil),           // 28: cairn.sa.v1.UpdateAccountRequest
+	(*ChangeAccountKeyRequest)(nil),        // 29: cairn.sa.v1.ChangeAccountKeyRequest
+	(*CreateOrderRequest)(nil),             // 30: cairn.sa.v1.CreateOrderRequest
+	(*CreateOrderResponse)(nil),            // 31: cairn.sa.v1.CreateOrderResponse
+	(*ReusableAuthorizationsRequest)(nil),  // 32: cairn.sa.v1.ReusableAuthorizationsRequest
+	(*CreateAuthorizationRequest)(nil),     // 33: cairn.sa.v1.CreateAuthorizationRequest
+	(*CreateAuthorizationResponse)(nil),    // 34: cairn.sa.v1.CreateAuthorizationResponse
+	(*DeactivateAuthorizationRequest)(nil), // 35: cairn.sa.v1.DeactivateAuthorizationRequest
+	(*BeginValidationRequest)(nil),         // 36: cairn.sa.v1.BeginValidationRequest
+	(*ClaimRequest)(nil),                   // 37: cairn.sa.v1.ClaimRequest
+	(*RetryValidationRequest)(nil),         // 38: cairn.sa.v1.RetryValidationRequest
+	(*RetryValidationResponse)(nil),        // 39: cairn.sa.v1.RetryValidationResponse
+	(*CompleteValidationRequest)(nil),      // 40: cairn.sa.v1.CompleteValidationRequest
+	(*RecordCAARequest)(nil),               // 41: cairn.sa.v1.RecordCAARequest
+	(*RecordCAAResponse)(nil),              // 42: cairn.sa.v1.RecordCAAResponse
+	(*RecordIssuanceRequest)(nil),          // 43: cairn.sa.v1.RecordIssuanceRequest
+	(*RecordIssuanceResponse)(nil),         // 44: cairn.sa.v1.RecordIssuanceResponse
+	(*CompleteIssuanceRequest)(nil),        // 45: cairn.sa.v1.CompleteIssuanceRequest
+	(*CompleteIssuanceResponse)(nil),       // 46: cairn.sa.v1.CompleteIssuanceResponse
+	(*FailIssuanceRequest)(nil),            // 47: cairn.sa.v1.FailIssuanceRequest
+	(*FailIssuanceResponse)(nil),           // 48: cairn.sa.v1.FailIssuanceResponse
+	(*RevokeRequest)(nil),                  // 49: cairn.sa.v1.RevokeRequest
+	(*RevokeResponse)(nil),                 // 50: cairn.sa.v1.RevokeResponse
+	(*RevocationsRequest)(nil),             // 51: cairn.sa.v1.RevocationsRequest
+	(*RevocationsResponse)(nil),            // 52: cairn.sa.v1.RevocationsResponse
+	(*LatestRevocationRequest)(nil),        // 53: cairn.sa.v1.LatestRevocationRequest
+	(*LatestRevocationResponse)(nil),       // 54: cairn.sa.v1.LatestRevocationResponse
+	(*PublishCRLRequest)(nil),              // 55: cairn.sa.v1.PublishCRLRequest
+	(*PublishCRLResponse)(nil),             // 56: cairn.sa.v1.PublishCRLResponse
+	(*PutIssuerRequest)(nil),               // 57: cairn.sa.v1.PutIssuerRequest
+	(*PutIssuerResponse)(nil),              // 58: cairn.sa.v1.PutIssuerResponse
+	(*BlockKeyRequest)(nil),                // 59: cairn.sa.v1.BlockKeyRequest
+	(*BlockKeyResponse)(nil),               // 60: cairn.sa.v1.BlockKeyResponse
+	(*KeyBlockedRequest)(nil),              // 61: cairn.sa.v1.KeyBlockedRequest
+	(*KeyBlockedResponse)(nil),             // 62: cairn.sa.v1.KeyBlockedResponse
+	(*LeaseRequest)(nil),                   // 63: cairn.sa.v1.LeaseRequest
+	(*LeaseResponse)(nil),                  // 64: cairn.sa.v1.LeaseResponse
+	(*ExternalKey)(nil),                    // 65: cairn.sa.v1.ExternalKey
+	(*CreateExternalKeyRequest)(nil),       // 66: cairn.sa.v1.CreateExternalKeyRequest
+	(*CreateExternalKeyResponse)(nil),      // 67: cairn.sa.v1.CreateExternalKeyResponse
+	(*ExternalKeyRequest)(nil),             // 68: cairn.sa.v1.ExternalKeyRequest
+	(*ExternalKeyResponse)(nil),            // 69: cairn.sa.v1.ExternalKeyResponse
+	(*ExternalKeysRequest)(nil),            // 70: cairn.sa.v1.ExternalKeysRequest
+	(*ExternalKeysResponse)(nil),           // 71: cairn.sa.v1.ExternalKeysResponse
+	(*RevokeExternalKeyRequest)(nil),       // 72: cairn.sa.v1.RevokeExternalKeyRequest
+	(*RevokeExternalKeyResponse)(nil),      // 73: cairn.sa.v1.RevokeExternalKeyResponse
+	(*RenewalOrder)(nil),                   // 74: cairn.sa.v1.RenewalOrder
+	(*RenewalOrderRequest)(nil),            // 75: cairn.sa.v1.RenewalOrderRequest
+	(*RenewalOrderResponse)(nil),           // 76: cairn.sa.v1.RenewalOrderResponse
+	(*CreateRenewalOrderRequest)(nil),      // 77: cairn.sa.v1.CreateRenewalOrderRequest
+	(*CreateRenewalOrderResponse)(nil),     // 78: cairn.sa.v1.CreateRenewalOrderResponse
+	(*RenewalOrdersRequest)(nil),           // 79: cairn.sa.v1.RenewalOrdersRequest
+	(*RenewalOrdersResponse)(nil),          // 80: cairn.sa.v1.RenewalOrdersResponse
+	(*CancelOrderRequest)(nil),             // 81: cairn.sa.v1.CancelOrderRequest
+	(*OrdersClaimedResponse)(nil),          // 82: cairn.sa.v1.OrdersClaimedResponse
+	(*InventoryRequest)(nil),               // 83: cairn.sa.v1.InventoryRequest
+	(*KeysToSweepRequest)(nil),             // 84: cairn.sa.v1.KeysToSweepRequest
+	(*KeysToSweepResponse)(nil),            // 85: cairn.sa.v1.KeysToSweepResponse
+	(*RecordKeySweepRequest)(nil),          // 86: cairn.sa.v1.RecordKeySweepRequest
+	(*RecordKeySweepResponse)(nil),         // 87: cairn.sa.v1.RecordKeySweepResponse
+	(*RecordCAARequest_Entry)(nil),         // 88: cairn.sa.v1.RecordCAARequest.Entry
+	(*acmepb.Account)(nil),                 // 89: cairn.acme.v1.Account
+	(*acmepb.Order)(nil),                   // 90: cairn.acme.v1.Order
+	(*acmepb.Authorization)(nil),           // 91: cairn.acme.v1.Authorization
+	(*acmepb.Certificate)(nil),             // 92: cairn.acme.v1.Certificate
+	(*acmepb.Issuer)(nil),                  // 93: cairn.acme.v1.Issuer
+	(*timestamppb.Timestamp)(nil),          // 94: google.protobuf.Timestamp
+	(*acmepb.Strings)(nil),                 // 95: cairn.acme.v1.Strings
+	(*acmepb.Identifier)(nil),              // 96: cairn.acme.v1.Identifier
+	(*acmepb.Problem)(nil),                 // 97: cairn.acme.v1.Problem
+	(*acmepb.Evidence)(nil),                // 98: cairn.acme.v1.Evidence
+	(*acmepb.Revocation)(nil),              // 99: cairn.acme.v1.Revocation
+	(*acmepb.CAAEvidence)(nil),             // 100: cairn.acme.v1.CAAEvidence
 }
 var file_internal_rpc_sa_proto_depIdxs = []int32{
-	85,  // 0: cairn.sa.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
-	86,  // 1: cairn.sa.v1.OrderResponse.order:type_name -> cairn.acme.v1.Order
-	87,  // 2: cairn.sa.v1.AuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
-	87,  // 3: cairn.sa.v1.AuthorizationsResponse.authorizations:type_name -> cairn.acme.v1.Authorization
-	88,  // 4: cairn.sa.v1.CertificateResponse.certificate:type_name -> cairn.acme.v1.Certificate
-	88,  // 5: cairn.sa.v1.CertificatesResponse.certificates:type_name -> cairn.acme.v1.Certificate
-	89,  // 6: cairn.sa.v1.IssuerResponse.issuer:type_name -> cairn.acme.v1.Issuer
-	89,  // 7: cairn.sa.v1.IssuersResponse.issuers:type_name -> cairn.acme.v1.Issuer
+	89,  // 0: cairn.sa.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
+	90,  // 1: cairn.sa.v1.OrderResponse.order:type_name -> cairn.acme.v1.Order
+	91,  // 2: cairn.sa.v1.AuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
+	91,  // 3: cairn.sa.v1.AuthorizationsResponse.authorizations:type_name -> cairn.acme.v1.Authorization
+	92,  // 4: cairn.sa.v1.CertificateResponse.certificate:type_name -> cairn.acme.v1.Certificate
+	92,  // 5: cairn.sa.v1.CertificatesResponse.certificates:type_name -> cairn.acme.v1.Certificate
+	93,  // 6: cairn.sa.v1.IssuerResponse.issuer:type_name -> cairn.acme.v1.Issuer
+	93,  // 7: cairn.sa.v1.IssuersResponse.issuers:type_name -> cairn.acme.v1.Issuer
 	19,  // 8: cairn.sa.v1.CRLResponse.crl:type_name -> cairn.sa.v1.CertificateRevocationList
-	90,  // 9: cairn.sa.v1.CertificateRevocationList.this_update:type_name -> google.protobuf.Timestamp
-	90,  // 10: cairn.sa.v1.CertificateRevocationList.next_update:type_name -> google.protobuf.Timestamp
-	85,  // 11: cairn.sa.v1.CreateAccountRequest.account:type_name -> cairn.acme.v1.Account
-	85,  // 12: cairn.sa.v1.CreateAccountResponse.stored:type_name -> cairn.acme.v1.Account
-	91,  // 13: cairn.sa.v1.UpdateAccountRequest.contacts:type_name -> cairn.acme.v1.Strings
-	86,  // 14: cairn.sa.v1.CreateOrderRequest.order:type_name -> cairn.acme.v1.Order
-	87,  // 15: cairn.sa.v1.CreateOrderRequest.authorizations:type_name -> cairn.acme.v1.Authorization
-	92,  // 16: cairn.sa.v1.ReusableAuthorizationsRequest.identifiers:type_name -> cairn.acme.v1.Identifier
-	90,  // 17: cairn.sa.v1.ReusableAuthorizationsRequest.valid_until:type_name -> google.protobuf.Timestamp
-	90,  // 18: cairn.sa.v1.ReusableAuthorizationsRequest.validated_by:type_name -> google.protobuf.Timestamp
-	90,  // 19: cairn.sa.v1.ReusableAuthorizationsRequest.pending_until:type_name -> google.protobuf.Timestamp
-	87,  // 20: cairn.sa.v1.CreateAuthorizationRequest.authorization:type_name -> cairn.acme.v1.Authorization
-	90,  // 21: cairn.sa.v1.BeginValidationRequest.lease_until:type_name -> google.protobuf.Timestamp
-	90,  // 22: cairn.sa.v1.ClaimRequest.lease_until:type_name -> google.protobuf.Timestamp
-	93,  // 23: cairn.sa.v1.RetryValidationRequest.error:type_name -> cairn.acme.v1.Problem
-	90,  // 24: cairn.sa.v1.RetryValidationRequest.next_try:type_name -> google.protobuf.Timestamp
-	93,  // 25: cairn.sa.v1.CompleteValidationRequest.problem:type_name -> cairn.acme.v1.Problem
-	90,  // 26: cairn.sa.v1.CompleteValidationRequest.validated:type_name -> google.protobuf.Timestamp
-	90,  // 27: cairn.sa.v1.CompleteValidationRequest.expires:type_name -> google.protobuf.Timestamp
-	94,  // 28: cairn.sa.v1.CompleteValidationRequest.evidence:type_name -> cairn.acme.v1.Evidence
-	84,  // 29: cairn.sa.v1.RecordCAARequest.evidence:type_name -> cairn.sa.v1.RecordCAARequest.Entry
-	88,  // 30: cairn.sa.v1.RecordIssuanceRequest.certificate:type_name -> cairn.acme.v1.Certificate
-	90,  // 31: cairn.sa.v1.RecordIssuanceRequest.lease_until:type_name -> google.protobuf.Timestamp
-	90,  // 32: cairn.sa.v1.RecordIssuanceRequest.next_renewal:type_name -> google.protobuf.Timestamp
-	93,  // 33: cairn.sa.v1.FailIssuanceRequest.problem:type_name -> cairn.acme.v1.Problem
-	95,  // 34: cairn.sa.v1.RevokeRequest.revocation:type_name -> cairn.acme.v1.Revocation
-	90,  // 35: cairn.sa.v1.RevocationsRequest.expires_after:type_name -> google.protobuf.Timestamp
-	95,  // 36: cairn.sa.v1.RevocationsResponse.revocations:type_name -> cairn.acme.v1.Revocation
-	90,  // 37: cairn.sa.v1.LatestRevocationResponse.at:type_name -> google.protobuf.Timestamp
-	19,  // 38: cairn.sa.v1.PublishCRLRequest.crl:type_name -> cairn.sa.v1.CertificateRevocationList
-	89,  // 39: cairn.sa.v1.PutIssuerRequest.issuer:type_name -> cairn.acme.v1.Issuer
-	90,  // 40: cairn.sa.v1.BlockKeyRequest.at:type_name -> google.protobuf.Timestamp
-	90,  // 41: cairn.sa.v1.LeaseRequest.until:type_name -> google.protobuf.Timestamp
-	90,  // 42: cairn.sa.v1.ExternalKey.created_at:type_name -> google.protobuf.Timestamp
-	90,  // 43: cairn.sa.v1.ExternalKey.revoked_at:type_name -> google.protobuf.Timestamp
-	61,  // 44: cairn.sa.v1.CreateExternalKeyRequest.key:type_name -> cairn.sa.v1.ExternalKey
-	61,  // 45: cairn.sa.v1.ExternalKeyResponse.key:type_name -> cairn.sa.v1.ExternalKey
-	61,  // 46: cairn.sa.v1.ExternalKeysResponse.keys:type_name -> cairn.sa.v1.ExternalKey
-	90,  // 47: cairn.sa.v1.RevokeExternalKeyRequest.at:type_name -> google.protobuf.Timestamp
-	90,  // 48: cairn.sa.v1.RenewalOrder.issued_from:type_name -> google.protobuf.Timestamp
-	90,  // 49: cairn.sa.v1.RenewalOrder.issued_before:type_name -> google.protobuf.Timestamp
-	90,  // 50: cairn.sa.v1.RenewalOrder.start:type_name -> google.protobuf.Timestamp
-	90,  // 51: cairn.sa.v1.RenewalOrder.end:type_name -> google.protobuf.Timestamp
-	90,  // 52: cairn.sa.v1.RenewalOrder.created_at:type_name -> google.protobuf.Timestamp
-	88,  // 53: cairn.sa.v1.RenewalOrderRequest.certificate:type_name -> cairn.acme.v1.Certificate
-	70,  // 54: cairn.sa.v1.RenewalOrderResponse.order:type_name -> cairn.sa.v1.RenewalOrder
-	70,  // 55: cairn.sa.v1.CreateRenewalOrderRequest.order:type_name -> cairn.sa.v1.RenewalOrder
-	70,  // 56: cairn.sa.v1.RenewalOrdersResponse.orders:type_name -> cairn.sa.v1.RenewalOrder
-	90,  // 57: cairn.sa.v1.CancelOrderRequest.at:type_name -> google.protobuf.Timestamp
-	86,  // 58: cairn.sa.v1.OrdersClaimedResponse.orders:type_name -> cairn.acme.v1.Order
-	90,  // 59: cairn.sa.v1.InventoryRequest.expires_after:type_name -> google.protobuf.Timestamp
-	90,  // 60: cairn.sa.v1.KeysToSweepRequest.before:type_name -> google.protobuf.Timestamp
-	55,  // 61: cairn.sa.v1.KeysToSweepResponse.keys:type_name -> cairn.sa.v1.BlockKeyRequest
-	90,  // 62: cairn.sa.v1.RecordKeySweepRequest.at:type_name -> google.protobuf.Timestamp
-	96,  // 63: cairn.sa.v1.RecordCAARequest.Entry.evidence:type_name -> cairn.acme.v1.CAAEvidence
-	6,   // 64: cairn.sa.v1.StorageAuthority.Account:input_type -> cairn.sa.v1.AccountRequest
-	7,   // 65: cairn.sa.v1.StorageAuthority.AccountByKey:input_type -> cairn.sa.v1.AccountByKeyRequest
-	8,   // 66: cairn.sa.v1.StorageAuthority.Order:input_type -> cairn.sa.v1.OrderRequest
-	9,   // 67: cairn.sa.v1.StorageAuthority.Orders:input_type -> cairn.sa.v1.OrdersRequest
-	11,  // 68: cairn.sa.v1.StorageAuthority.Authorization:input_type -> cairn.sa.v1.AuthorizationRequest
-	12,  // 69: cairn.sa.v1.StorageAuthority.Certificate:input_type -> cairn.sa.v1.CertificateRequest
-	13,  // 70: cairn.sa.v1.StorageAuthority.Issuer:input_type -> cairn.sa.v1.IssuerRequest
-	15,  // 71: cairn.sa.v1.StorageAuthority.Issuers:input_type -> cairn.sa.v1.IssuersRequest
-	17,  // 72: cairn.sa.v1.StorageAuthority.CRL:input_type -> cairn.sa.v1.CRLRequest
-	71,  // 73: cairn.sa.v1.StorageAuthority.RenewalOrder:input_type -> cairn.sa.v1.RenewalOrderRequest
-	20,  // 74: cairn.sa.v1.StorageAuthority.Ping:input_type -> cairn.sa.v1.PingRequest
-	22,  // 75: cairn.sa.v1.StorageAuthority.CreateAccount:input_type -> cairn.sa.v1.CreateAccountRequest
-	24,  // 76: cairn.sa.v1.StorageAuthority.UpdateAccount:input_type -> cairn.sa.v1.UpdateAccountRequest
-	25,  // 77: cairn.sa.v1.StorageAuthority.ChangeAccountKey:input_type -> cairn.sa.v1.ChangeAccountKeyRequest
-	26,  // 78: cairn.sa.v1.StorageAuthority.CreateOrder:input_type -> cairn.sa.v1.CreateOrderRequest
-	28,  // 79: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:input_type -> cairn.sa.v1.ReusableAuthorizationsRequest
-	29,  // 80: cairn.sa.v1.StorageAuthority.CreateAuthorization:input_type -> cairn.sa.v1.CreateAuthorizationRequest
-	31,  // 81: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:input_type -> cairn.sa.v1.DeactivateAuthorizationRequest
-	32,  // 82: cairn.sa.v1.StorageAuthority.BeginValidation:input_type -> cairn.sa.v1.BeginValidationRequest
-	33,  // 83: cairn.sa.v1.StorageAuthority.ClaimValidations:input_type -> cairn.sa.v1.ClaimRequest
-	34,  // 84: cairn.sa.v1.StorageAuthority.RetryValidation:input_type -> cairn.sa.v1.RetryValidationRequest
-	36,  // 85: cairn.sa.v1.StorageAuthority.CompleteValidation:input_type -> cairn.sa.v1.CompleteValidationRequest
-	37,  // 86: cairn.sa.v1.StorageAuthority.RecordCAA:input_type -> cairn.sa.v1.RecordCAARequest
-	39,  // 87: cairn.sa.v1.StorageAuthority.RecordIssuance:input_type -> cairn.sa.v1.RecordIssuanceRequest
-	33,  // 88: cairn.sa.v1.StorageAuthority.ClaimIssuances:input_type -> cairn.sa.v1.ClaimRequest
-	41,  // 89: cairn.sa.v1.StorageAuthority.CompleteIssuance:input_type -> cairn.sa.v1.CompleteIssuanceRequest
-	43,  // 90: cairn.sa.v1.StorageAuthority.FailIssuance:input_type -> cairn.sa.v1.FailIssuanceRequest
-	45,  // 91: cairn.sa.v1.StorageAuthority.Revoke:input_type -> cairn.sa.v1.RevokeRequest
-	47,  // 92: cairn.sa.v1.StorageAuthority.Revocations:input_type -> cairn.sa.v1.RevocationsRequest
-	49,  // 93: cairn.sa.v1.StorageAuthority.LatestRevocation:input_type -> cairn.sa.v1.LatestRevocationRequest
-	51,  // 94: cairn.sa.v1.StorageAuthority.PublishCRL:input_type -> cairn.sa.v1.PublishCRLRequest
-	53,  // 95: cairn.sa.v1.StorageAuthority.PutIssuer:input_type -> cairn.sa.v1.PutIssuerRequest
-	55,  // 96: cairn.sa.v1.StorageAuthority.BlockKey:input_type -> cairn.sa.v1.BlockKeyRequest
-	57,  // 97: cairn.sa.v1.StorageAuthority.KeyBlocked:input_type -> cairn.sa.v1.KeyBlockedRequest
-	59,  // 98: cairn.sa.v1.StorageAuthority.Lease:input_type -> cairn.sa.v1.LeaseRequest
-	62,  // 99: cairn.sa.v1.StorageAuthority.CreateExternalKey:input_type -> cairn.sa.v1.CreateExternalKeyRequest
-	64,  // 100: cairn.sa.v1.StorageAuthority.ExternalKey:input_type -> cairn.sa.v1.ExternalKeyRequest
-	66,  // 101: cairn.sa.v1.StorageAuthority.ExternalKeys:input_type -> cairn.sa.v1.ExternalKeysRequest
-	68,  // 102: cairn.sa.v1.StorageAuthority.RevokeExternalKey:input_type -> cairn.sa.v1.RevokeExternalKeyRequest
-	73,  // 103: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:input_type -> cairn.sa.v1.CreateRenewalOrderRequest
-	75,  // 104: cairn.sa.v1.StorageAuthority.RenewalOrders:input_type -> cairn.sa.v1.RenewalOrdersRequest
-	77,  // 105: cairn.sa.v1.StorageAuthority.CancelOrder:input_type -> cairn.sa.v1.CancelOrderRequest
-	33,  // 106: cairn.sa.v1.StorageAuthority.ClaimRenewals:input_type -> cairn.sa.v1.ClaimRequest
-	39,  // 107: cairn.sa.v1.StorageAuthority.RecordRenewal:input_type -> cairn.sa.v1.RecordIssuanceRequest
-	79,  // 108: cairn.sa.v1.StorageAuthority.Certificates:input_type -> cairn.sa.v1.InventoryRequest
-	80,  // 109: cairn.sa.v1.StorageAuthority.KeysToSweep:input_type -> cairn.sa.v1.KeysToSweepRequest
-	82,  // 110: cairn.sa.v1.StorageAuthority.RecordKeySweep:input_type -> cairn.sa.v1.RecordKeySweepRequest
-	0,   // 111: cairn.sa.v1.StorageAuthority.Account:output_type -> cairn.sa.v1.AccountResponse
-	0,   // 112: cairn.sa.v1.StorageAuthority.AccountByKey:output_type -> cairn.sa.v1.AccountResponse
-	1,   // 113: cairn.sa.v1.StorageAuthority.Order:output_type -> cairn.sa.v1.OrderResponse
-	10,  // 114: cairn.sa.v1.StorageAuthority.Orders:output_type -> cairn.sa.v1.OrdersResponse
-	2,   // 115: cairn.sa.v1.StorageAuthority.Authorization:output_type -> cairn.sa.v1.AuthorizationResponse
-	4,   // 116: cairn.sa.v1.StorageAuthority.Certificate:output_type -> cairn.sa.v1.CertificateResponse
-	14,  // 117: cairn.sa.v1.StorageAuthority.Issuer:output_type -> cairn.sa.v1.IssuerResponse
-	16,  // 118: cairn.sa.v1.StorageAuthority.Issuers:output_type -> cairn.sa.v1.IssuersResponse
-	18,  // 119: cairn.sa.v1.StorageAuthority.CRL:output_type -> cairn.sa.v1.CRLResponse
-	72,  // 120: cairn.sa.v1.StorageAuthority.RenewalOrder:output_type -> cairn.sa.v1.RenewalOrderResponse
-	21,  // 121: cairn.sa.v1.StorageAuthority.Ping:output_type -> cairn.sa.v1.PingResponse
-	23,  // 122: cairn.sa.v1.StorageAuthority.CreateAccount:output_type -> cairn.sa.v1.CreateAccountResponse
-	0,   // 123: cairn.sa.v1.StorageAuthority.UpdateAccount:output_type -> cairn.sa.v1.AccountResponse
-	0,   // 124: cairn.sa.v1.StorageAuthority.ChangeAccountKey:output_type -> cairn.sa.v1.AccountResponse
-	27,  // 125: cairn.sa.v1.StorageAuthority.CreateOrder:output_type -> cairn.sa.v1.CreateOrderResponse
-	3,   // 126: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:output_type -> cairn.sa.v1.AuthorizationsResponse
-	30,  // 127: cairn.sa.v1.StorageAuthority.CreateAuthorization:output_type -> cairn.sa.v1.CreateAuthorizationResponse
-	2,   // 128: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:output_type -> cairn.sa.v1.AuthorizationResponse
-	2,   // 129: cairn.sa.v1.StorageAuthority.BeginValidation:output_type -> cairn.sa.v1.AuthorizationResponse
-	3,   // 130: cairn.sa.v1.StorageAuthority.ClaimValidations:output_type -> cairn.sa.v1.AuthorizationsResponse
-	35,  // 131: cairn.sa.v1.StorageAuthority.RetryValidation:output_type -> cairn.sa.v1.RetryValidationResponse
-	2,   // 132: cairn.sa.v1.StorageAuthority.CompleteValidation:output_type -> cairn.sa.v1.AuthorizationResponse
-	38,  // 133: cairn.sa.v1.StorageAuthority.RecordCAA:output_type -> cairn.sa.v1.RecordCAAResponse
-	40,  // 134: cairn.sa.v1.StorageAuthority.RecordIssuance:output_type -> cairn.sa.v1.RecordIssuanceResponse
-	5,   // 135: cairn.sa.v1.StorageAuthority.ClaimIssuances:output_type -> cairn.sa.v1.CertificatesResponse
-	42,  // 136: cairn.sa.v1.StorageAuthority.CompleteIssuance:output_type -> cairn.sa.v1.CompleteIssuanceResponse
-	44,  // 137: cairn.sa.v1.StorageAuthority.FailIssuance:output_type -> cairn.sa.v1.FailIssuanceResponse
-	46,  // 138: cairn.sa.v1.StorageAuthority.Revoke:output_type -> cairn.sa.v1.RevokeResponse
-	48,  // 139: cairn.sa.v1.StorageAuthority.Revocations:output_type -> cairn.sa.v1.RevocationsResponse
-	50,  // 140: cairn.sa.v1.StorageAuthority.LatestRevocation:output_type -> cairn.sa.v1.LatestRevocationResponse
-	52,  // 141: cairn.sa.v1.StorageAuthority.PublishCRL:output_type -> cairn.sa.v1.PublishCRLResponse
-	54,  // 142: cairn.sa.v1.StorageAuthority.PutIssuer:output_type -> cairn.sa.v1.PutIssuerResponse
-	56,  // 143: cairn.sa.v1.StorageAuthority.BlockKey:output_type -> cairn.sa.v1.BlockKeyResponse
-	58,  // 144: cairn.sa.v1.StorageAuthority.KeyBlocked:output_type -> cairn.sa.v1.KeyBlockedResponse
-	60,  // 145: cairn.sa.v1.StorageAuthority.Lease:output_type -> cairn.sa.v1.LeaseResponse
-	63,  // 146: cairn.sa.v1.StorageAuthority.CreateExternalKey:output_type -> cairn.sa.v1.CreateExternalKeyResponse
-	65,  // 147: cairn.sa.v1.StorageAuthority.ExternalKey:output_type -> cairn.sa.v1.ExternalKeyResponse
-	67,  // 148: cairn.sa.v1.StorageAuthority.ExternalKeys:output_type -> cairn.sa.v1.ExternalKeysResponse
-	69,  // 149: cairn.sa.v1.StorageAuthority.RevokeExternalKey:output_type -> cairn.sa.v1.RevokeExternalKeyResponse
-	74,  // 150: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:output_type -> cairn.sa.v1.CreateRenewalOrderResponse
-	76,  // 151: cairn.sa.v1.StorageAuthority.RenewalOrders:output_type -> cairn.sa.v1.RenewalOrdersResponse
-	1,   // 152: cairn.sa.v1.StorageAuthority.CancelOrder:output_type -> cairn.sa.v1.OrderResponse
-	78,  // 153: cairn.sa.v1.StorageAuthority.ClaimRenewals:output_type -> cairn.sa.v1.OrdersClaimedResponse
-	40,  // 154: cairn.sa.v1.StorageAuthority.RecordRenewal:output_type -> cairn.sa.v1.RecordIssuanceResponse
-	5,   // 155: cairn.sa.v1.StorageAuthority.Certificates:output_type -> cairn.sa.v1.CertificatesResponse
-	81,  // 156: cairn.sa.v1.StorageAuthority.KeysToSweep:output_type -> cairn.sa.v1.KeysToSweepResponse
-	83,  // 157: cairn.sa.v1.StorageAuthority.RecordKeySweep:output_type -> cairn.sa.v1.RecordKeySweepResponse
-	111, // [111:158] is the sub-list for method output_type
-	64,  // [64:111] is the sub-list for method input_type
-	64,  // [64:64] is the sub-list for extension type_name
-	64,  // [64:64] is the sub-list for extension extendee
-	0,   // [0:64] is the sub-list for field type_name
+	94,  // 9: cairn.sa.v1.CertificateRevocationList.this_update:type_name -> google.protobuf.Timestamp
+	94,  // 10: cairn.sa.v1.CertificateRevocationList.next_update:type_name -> google.protobuf.Timestamp
+	19,  // 11: cairn.sa.v1.CRLsResponse.crls:type_name -> cairn.sa.v1.CertificateRevocationList
+	89,  // 12: cairn.sa.v1.CreateAccountRequest.account:type_name -> cairn.acme.v1.Account
+	89,  // 13: cairn.sa.v1.CreateAccountResponse.stored:type_name -> cairn.acme.v1.Account
+	95,  // 14: cairn.sa.v1.UpdateAccountRequest.contacts:type_name -> cairn.acme.v1.Strings
+	90,  // 15: cairn.sa.v1.CreateOrderRequest.order:type_name -> cairn.acme.v1.Order
+	91,  // 16: cairn.sa.v1.CreateOrderRequest.authorizations:type_name -> cairn.acme.v1.Authorization
+	96,  // 17: cairn.sa.v1.ReusableAuthorizationsRequest.identifiers:type_name -> cairn.acme.v1.Identifier
+	94,  // 18: cairn.sa.v1.ReusableAuthorizationsRequest.valid_until:type_name -> google.protobuf.Timestamp
+	94,  // 19: cairn.sa.v1.ReusableAuthorizationsRequest.validated_by:type_name -> google.protobuf.Timestamp
+	94,  // 20: cairn.sa.v1.ReusableAuthorizationsRequest.pending_until:type_name -> google.protobuf.Timestamp
+	91,  // 21: cairn.sa.v1.CreateAuthorizationRequest.authorization:type_name -> cairn.acme.v1.Authorization
+	94,  // 22: cairn.sa.v1.BeginValidationRequest.lease_until:type_name -> google.protobuf.Timestamp
+	94,  // 23: cairn.sa.v1.ClaimRequest.lease_until:type_name -> google.protobuf.Timestamp
+	97,  // 24: cairn.sa.v1.RetryValidationRequest.error:type_name -> cairn.acme.v1.Problem
+	94,  // 25: cairn.sa.v1.RetryValidationRequest.next_try:type_name -> google.protobuf.Timestamp
+	97,  // 26: cairn.sa.v1.CompleteValidationRequest.problem:type_name -> cairn.acme.v1.Problem
+	94,  // 27: cairn.sa.v1.CompleteValidationRequest.validated:type_name -> google.protobuf.Timestamp
+	94,  // 28: cairn.sa.v1.CompleteValidationRequest.expires:type_name -> google.protobuf.Timestamp
+	98,  // 29: cairn.sa.v1.CompleteValidationRequest.evidence:type_name -> cairn.acme.v1.Evidence
+	88,  // 30: cairn.sa.v1.RecordCAARequest.evidence:type_name -> cairn.sa.v1.RecordCAARequest.Entry
+	92,  // 31: cairn.sa.v1.RecordIssuanceRequest.certificate:type_name -> cairn.acme.v1.Certificate
+	94,  // 32: cairn.sa.v1.RecordIssuanceRequest.lease_until:type_name -> google.protobuf.Timestamp
+	94,  // 33: cairn.sa.v1.RecordIssuanceRequest.next_renewal:type_name -> google.protobuf.Timestamp
+	97,  // 34: cairn.sa.v1.FailIssuanceRequest.problem:type_name -> cairn.acme.v1.Problem
+	99,  // 35: cairn.sa.v1.RevokeRequest.revocation:type_name -> cairn.acme.v1.Revocation
+	94,  // 36: cairn.sa.v1.RevocationsRequest.expires_after:type_name -> google.protobuf.Timestamp
+	99,  // 37: cairn.sa.v1.RevocationsResponse.revocations:type_name -> cairn.acme.v1.Revocation
+	94,  // 38: cairn.sa.v1.LatestRevocationResponse.at:type_name -> google.protobuf.Timestamp
+	19,  // 39: cairn.sa.v1.PublishCRLRequest.crl:type_name -> cairn.sa.v1.CertificateRevocationList
+	93,  // 40: cairn.sa.v1.PutIssuerRequest.issuer:type_name -> cairn.acme.v1.Issuer
+	94,  // 41: cairn.sa.v1.BlockKeyRequest.at:type_name -> google.protobuf.Timestamp
+	94,  // 42: cairn.sa.v1.LeaseRequest.until:type_name -> google.protobuf.Timestamp
+	94,  // 43: cairn.sa.v1.ExternalKey.created_at:type_name -> google.protobuf.Timestamp
+	94,  // 44: cairn.sa.v1.ExternalKey.revoked_at:type_name -> google.protobuf.Timestamp
+	65,  // 45: cairn.sa.v1.CreateExternalKeyRequest.key:type_name -> cairn.sa.v1.ExternalKey
+	65,  // 46: cairn.sa.v1.ExternalKeyResponse.key:type_name -> cairn.sa.v1.ExternalKey
+	65,  // 47: cairn.sa.v1.ExternalKeysResponse.keys:type_name -> cairn.sa.v1.ExternalKey
+	94,  // 48: cairn.sa.v1.RevokeExternalKeyRequest.at:type_name -> google.protobuf.Timestamp
+	94,  // 49: cairn.sa.v1.RenewalOrder.issued_from:type_name -> google.protobuf.Timestamp
+	94,  // 50: cairn.sa.v1.RenewalOrder.issued_before:type_name -> google.protobuf.Timestamp
+	94,  // 51: cairn.sa.v1.RenewalOrder.start:type_name -> google.protobuf.Timestamp
+	94,  // 52: cairn.sa.v1.RenewalOrder.end:type_name -> google.protobuf.Timestamp
+	94,  // 53: cairn.sa.v1.RenewalOrder.created_at:type_name -> google.protobuf.Timestamp
+	92,  // 54: cairn.sa.v1.RenewalOrderRequest.certificate:type_name -> cairn.acme.v1.Certificate
+	74,  // 55: cairn.sa.v1.RenewalOrderResponse.order:type_name -> cairn.sa.v1.RenewalOrder
+	74,  // 56: cairn.sa.v1.CreateRenewalOrderRequest.order:type_name -> cairn.sa.v1.RenewalOrder
+	74,  // 57: cairn.sa.v1.RenewalOrdersResponse.orders:type_name -> cairn.sa.v1.RenewalOrder
+	94,  // 58: cairn.sa.v1.CancelOrderRequest.at:type_name -> google.protobuf.Timestamp
+	90,  // 59: cairn.sa.v1.OrdersClaimedResponse.orders:type_name -> cairn.acme.v1.Order
+	94,  // 60: cairn.sa.v1.InventoryRequest.expires_after:type_name -> google.protobuf.Timestamp
+	94,  // 61: cairn.sa.v1.KeysToSweepRequest.before:type_name -> google.protobuf.Timestamp
+	59,  // 62: cairn.sa.v1.KeysToSweepResponse.keys:type_name -> cairn.sa.v1.BlockKeyRequest
+	94,  // 63: cairn.sa.v1.RecordKeySweepRequest.at:type_name -> google.protobuf.Timestamp
+	100, // 64: cairn.sa.v1.RecordCAARequest.Entry.evidence:type_name -> cairn.acme.v1.CAAEvidence
+	6,   // 65: cairn.sa.v1.StorageAuthority.Account:input_type -> cairn.sa.v1.AccountRequest
+	7,   // 66: cairn.sa.v1.StorageAuthority.AccountByKey:input_type -> cairn.sa.v1.AccountByKeyRequest
+	8,   // 67: cairn.sa.v1.StorageAuthority.Order:input_type -> cairn.sa.v1.OrderRequest
+	9,   // 68: cairn.sa.v1.StorageAuthority.Orders:input_type -> cairn.sa.v1.OrdersRequest
+	11,  // 69: cairn.sa.v1.StorageAuthority.Authorization:input_type -> cairn.sa.v1.AuthorizationRequest
+	12,  // 70: cairn.sa.v1.StorageAuthority.Certificate:input_type -> cairn.sa.v1.CertificateRequest
+	13,  // 71: cairn.sa.v1.StorageAuthority.Issuer:input_type -> cairn.sa.v1.IssuerRequest
+	15,  // 72: cairn.sa.v1.StorageAuthority.Issuers:input_type -> cairn.sa.v1.IssuersRequest
+	17,  // 73: cairn.sa.v1.StorageAuthority.CRL:input_type -> cairn.sa.v1.CRLRequest
+	20,  // 74: cairn.sa.v1.StorageAuthority.CRLPart:input_type -> cairn.sa.v1.RevocationListPart
+	21,  // 75: cairn.sa.v1.StorageAuthority.CRLs:input_type -> cairn.sa.v1.CRLsRequest
+	75,  // 76: cairn.sa.v1.StorageAuthority.RenewalOrder:input_type -> cairn.sa.v1.RenewalOrderRequest
+	24,  // 77: cairn.sa.v1.StorageAuthority.Ping:input_type -> cairn.sa.v1.PingRequest
+	26,  // 78: cairn.sa.v1.StorageAuthority.CreateAccount:input_type -> cairn.sa.v1.CreateAccountRequest
+	28,  // 79: cairn.sa.v1.StorageAuthority.UpdateAccount:input_type -> cairn.sa.v1.UpdateAccountRequest
+	29,  // 80: cairn.sa.v1.StorageAuthority.ChangeAccountKey:input_type -> cairn.sa.v1.ChangeAccountKeyRequest
+	30,  // 81: cairn.sa.v1.StorageAuthority.CreateOrder:input_type -> cairn.sa.v1.CreateOrderRequest
+	32,  // 82: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:input_type -> cairn.sa.v1.ReusableAuthorizationsRequest
+	33,  // 83: cairn.sa.v1.StorageAuthority.CreateAuthorization:input_type -> cairn.sa.v1.CreateAuthorizationRequest
+	35,  // 84: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:input_type -> cairn.sa.v1.DeactivateAuthorizationRequest
+	36,  // 85: cairn.sa.v1.StorageAuthority.BeginValidation:input_type -> cairn.sa.v1.BeginValidationRequest
+	37,  // 86: cairn.sa.v1.StorageAuthority.ClaimValidations:input_type -> cairn.sa.v1.ClaimRequest
+	38,  // 87: cairn.sa.v1.StorageAuthority.RetryValidation:input_type -> cairn.sa.v1.RetryValidationRequest
+	40,  // 88: cairn.sa.v1.StorageAuthority.CompleteValidation:input_type -> cairn.sa.v1.CompleteValidationRequest
+	41,  // 89: cairn.sa.v1.StorageAuthority.RecordCAA:input_type -> cairn.sa.v1.RecordCAARequest
+	43,  // 90: cairn.sa.v1.StorageAuthority.RecordIssuance:input_type -> cairn.sa.v1.RecordIssuanceRequest
+	37,  // 91: cairn.sa.v1.StorageAuthority.ClaimIssuances:input_type -> cairn.sa.v1.ClaimRequest
+	45,  // 92: cairn.sa.v1.StorageAuthority.CompleteIssuance:input_type -> cairn.sa.v1.CompleteIssuanceRequest
+	47,  // 93: cairn.sa.v1.StorageAuthority.FailIssuance:input_type -> cairn.sa.v1.FailIssuanceRequest
+	49,  // 94: cairn.sa.v1.StorageAuthority.Revoke:input_type -> cairn.sa.v1.RevokeRequest
+	51,  // 95: cairn.sa.v1.StorageAuthority.Revocations:input_type -> cairn.sa.v1.RevocationsRequest
+	53,  // 96: cairn.sa.v1.StorageAuthority.LatestRevocation:input_type -> cairn.sa.v1.LatestRevocationRequest
+	20,  // 97: cairn.sa.v1.StorageAuthority.PutCRLPart:input_type -> cairn.sa.v1.RevocationListPart
+	55,  // 98: cairn.sa.v1.StorageAuthority.PublishCRL:input_type -> cairn.sa.v1.PublishCRLRequest
+	57,  // 99: cairn.sa.v1.StorageAuthority.PutIssuer:input_type -> cairn.sa.v1.PutIssuerRequest
+	59,  // 100: cairn.sa.v1.StorageAuthority.BlockKey:input_type -> cairn.sa.v1.BlockKeyRequest
+	61,  // 101: cairn.sa.v1.StorageAuthority.KeyBlocked:input_type -> cairn.sa.v1.KeyBlockedRequest
+	63,  // 102: cairn.sa.v1.StorageAuthority.Lease:input_type -> cairn.sa.v1.LeaseRequest
+	66,  // 103: cairn.sa.v1.StorageAuthority.CreateExternalKey:input_type -> cairn.sa.v1.CreateExternalKeyRequest
+	68,  // 104: cairn.sa.v1.StorageAuthority.ExternalKey:input_type -> cairn.sa.v1.ExternalKeyRequest
+	70,  // 105: cairn.sa.v1.StorageAuthority.ExternalKeys:input_type -> cairn.sa.v1.ExternalKeysRequest
+	72,  // 106: cairn.sa.v1.StorageAuthority.RevokeExternalKey:input_type -> cairn.sa.v1.RevokeExternalKeyRequest
+	77,  // 107: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:input_type -> cairn.sa.v1.CreateRenewalOrderRequest
+	79,  // 108: cairn.sa.v1.StorageAuthority.RenewalOrders:input_type -> cairn.sa.v1.RenewalOrdersRequest
+	81,  // 109: cairn.sa.v1.StorageAuthority.CancelOrder:input_type -> cairn.sa.v1.CancelOrderRequest
+	37,  // 110: cairn.sa.v1.StorageAuthority.ClaimRenewals:input_type -> cairn.sa.v1.ClaimRequest
+	43,  // 111: cairn.sa.v1.StorageAuthority.RecordRenewal:input_type -> cairn.sa.v1.RecordIssuanceRequest
+	83,  // 112: cairn.sa.v1.StorageAuthority.Certificates:input_type -> cairn.sa.v1.InventoryRequest
+	84,  // 113: cairn.sa.v1.StorageAuthority.KeysToSweep:input_type -> cairn.sa.v1.KeysToSweepRequest
+	86,  // 114: cairn.sa.v1.StorageAuthority.RecordKeySweep:input_type -> cairn.sa.v1.RecordKeySweepRequest
+	0,   // 115: cairn.sa.v1.StorageAuthority.Account:output_type -> cairn.sa.v1.AccountResponse
+	0,   // 116: cairn.sa.v1.StorageAuthority.AccountByKey:output_type -> cairn.sa.v1.AccountResponse
+	1,   // 117: cairn.sa.v1.StorageAuthority.Order:output_type -> cairn.sa.v1.OrderResponse
+	10,  // 118: cairn.sa.v1.StorageAuthority.Orders:output_type -> cairn.sa.v1.OrdersResponse
+	2,   // 119: cairn.sa.v1.StorageAuthority.Authorization:output_type -> cairn.sa.v1.AuthorizationResponse
+	4,   // 120: cairn.sa.v1.StorageAuthority.Certificate:output_type -> cairn.sa.v1.CertificateResponse
+	14,  // 121: cairn.sa.v1.StorageAuthority.Issuer:output_type -> cairn.sa.v1.IssuerResponse
+	16,  // 122: cairn.sa.v1.StorageAuthority.Issuers:output_type -> cairn.sa.v1.IssuersResponse
+	18,  // 123: cairn.sa.v1.StorageAuthority.CRL:output_type -> cairn.sa.v1.CRLResponse
+	20,  // 124: cairn.sa.v1.StorageAuthority.CRLPart:output_type -> cairn.sa.v1.RevocationListPart
+	22,  // 125: cairn.sa.v1.StorageAuthority.CRLs:output_type -> cairn.sa.v1.CRLsResponse
+	76,  // 126: cairn.sa.v1.StorageAuthority.RenewalOrder:output_type -> cairn.sa.v1.RenewalOrderResponse
+	25,  // 127: cairn.sa.v1.StorageAuthority.Ping:output_type -> cairn.sa.v1.PingResponse
+	27,  // 128: cairn.sa.v1.StorageAuthority.CreateAccount:output_type -> cairn.sa.v1.CreateAccountResponse
+	0,   // 129: cairn.sa.v1.StorageAuthority.UpdateAccount:output_type -> cairn.sa.v1.AccountResponse
+	0,   // 130: cairn.sa.v1.StorageAuthority.ChangeAccountKey:output_type -> cairn.sa.v1.AccountResponse
+	31,  // 131: cairn.sa.v1.StorageAuthority.CreateOrder:output_type -> cairn.sa.v1.CreateOrderResponse
+	3,   // 132: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:output_type -> cairn.sa.v1.AuthorizationsResponse
+	34,  // 133: cairn.sa.v1.StorageAuthority.CreateAuthorization:output_type -> cairn.sa.v1.CreateAuthorizationResponse
+	2,   // 134: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:output_type -> cairn.sa.v1.AuthorizationResponse
+	2,   // 135: cairn.sa.v1.StorageAuthority.BeginValidation:output_type -> cairn.sa.v1.AuthorizationResponse
+	3,   // 136: cairn.sa.v1.StorageAuthority.ClaimValidations:output_type -> cairn.sa.v1.AuthorizationsResponse
+	39,  // 137: cairn.sa.v1.StorageAuthority.RetryValidation:output_type -> cairn.sa.v1.RetryValidationResponse
+	2,   // 138: cairn.sa.v1.StorageAuthority.CompleteValidation:output_type -> cairn.sa.v1.AuthorizationResponse
+	42,  // 139: cairn.sa.v1.StorageAuthority.RecordCAA:output_type -> cairn.sa.v1.RecordCAAResponse
+	44,  // 140: cairn.sa.v1.StorageAuthority.RecordIssuance:output_type -> cairn.sa.v1.RecordIssuanceResponse
+	5,   // 141: cairn.sa.v1.StorageAuthority.ClaimIssuances:output_type -> cairn.sa.v1.CertificatesResponse
+	46,  // 142: cairn.sa.v1.StorageAuthority.CompleteIssuance:output_type -> cairn.sa.v1.CompleteIssuanceResponse
+	48,  // 143: cairn.sa.v1.StorageAuthority.FailIssuance:output_type -> cairn.sa.v1.FailIssuanceResponse
+	50,  // 144: cairn.sa.v1.StorageAuthority.Revoke:output_type -> cairn.sa.v1.RevokeResponse
+	52,  // 145: cairn.sa.v1.StorageAuthority.Revocations:output_type -> cairn.sa.v1.RevocationsResponse
+	54,  // 146: cairn.sa.v1.StorageAuthority.LatestRevocation:output_type -> cairn.sa.v1.LatestRevocationResponse
+	23,  // 147: cairn.sa.v1.StorageAuthority.PutCRLPart:output_type -> cairn.sa.v1.PutCRLPartResponse
+	56,  // 148: cairn.sa.v1.StorageAuthority.PublishCRL:output_type -> cairn.sa.v1.PublishCRLResponse
+	58,  // 149: cairn.sa.v1.StorageAuthority.PutIssuer:output_type -> cairn.sa.v1.PutIssuerResponse
+	60,  // 150: cairn.sa.v1.StorageAuthority.BlockKey:output_type -> cairn.sa.v1.BlockKeyResponse
+	62,  // 151: cairn.sa.v1.StorageAuthority.KeyBlocked:output_type -> cairn.sa.v1.KeyBlockedResponse
+	64,  // 152: cairn.sa.v1.StorageAuthority.Lease:output_type -> cairn.sa.v1.LeaseResponse
+	67,  // 153: cairn.sa.v1.StorageAuthority.CreateExternalKey:output_type -> cairn.sa.v1.CreateExternalKeyResponse
+	69,  // 154: cairn.sa.v1.StorageAuthority.ExternalKey:output_type -> cairn.sa.v1.ExternalKeyResponse
+	71,  // 155: cairn.sa.v1.StorageAuthority.ExternalKeys:output_type -> cairn.sa.v1.ExternalKeysResponse
+	73,  // 156: cairn.sa.v1.StorageAuthority.RevokeExternalKey:output_type -> cairn.sa.v1.RevokeExternalKeyResponse
+	78,  // 157: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:output_type -> cairn.sa.v1.CreateRenewalOrderResponse
+	80,  // 158: cairn.sa.v1.StorageAuthority.RenewalOrders:output_type -> cairn.sa.v1.RenewalOrdersResponse
+	1,   // 159: cairn.sa.v1.StorageAuthority.CancelOrder:output_type -> cairn.sa.v1.OrderResponse
+	82,  // 160: cairn.sa.v1.StorageAuthority.ClaimRenewals:output_type -> cairn.sa.v1.OrdersClaimedResponse
+	44,  // 161: cairn.sa.v1.StorageAuthority.RecordRenewal:output_type -> cairn.sa.v1.RecordIssuanceResponse
+	5,   // 162: cairn.sa.v1.StorageAuthority.Certificates:output_type -> cairn.sa.v1.CertificatesResponse
+	85,  // 163: cairn.sa.v1.StorageAuthority.KeysToSweep:output_type -> cairn.sa.v1.KeysToSweepResponse
+	87,  // 164: cairn.sa.v1.StorageAuthority.RecordKeySweep:output_type -> cairn.sa.v1.RecordKeySweepResponse
+	115, // [115:165] is the sub-list for method output_type
+	65,  // [65:115] is the sub-list for method input_type
+	65,  // [65:65] is the sub-list for extension type_name
+	65,  // [65:65] is the sub-list for extension extendee
+	0,   // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_sa_proto_init() }
@@ -4888,15 +5142,15 @@ func file_internal_rpc_sa_proto_init() {
 	if File_internal_rpc_sa_proto != nil {
 		return
 	}
-	file_internal_rpc_sa_proto_msgTypes[24].OneofWrappers = []any{}
-	file_internal_rpc_sa_proto_msgTypes[58].OneofWrappers = []any{}
+	file_internal_rpc_sa_proto_msgTypes[28].OneofWrappers = []any{}
+	file_internal_rpc_sa_proto_msgTypes[62].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_rpc_sa_proto_rawDesc), len(file_internal_rpc_sa_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   85,
+			NumMessages:   89,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
