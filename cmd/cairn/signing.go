@@ -103,6 +103,7 @@ func (n *instance) addCRLs(ctx context.Context, store sa.Store, signing *ca.CA) 
 		Lifetime: n.cfg.CA.CRLLifetime,
 		Delay:    n.cfg.CA.CRLDelay,
 		Owner:    "crl " + owner.String(),
+		Folder:   n.data.path,
 		Now:      n.now,
 		Random:   n.random,
 		Logger:   n.log("crl"),
@@ -116,7 +117,7 @@ func (n *instance) addCRLs(ctx context.Context, store sa.Store, signing *ca.CA) 
 		return fmt.Errorf("publishing the first CRLs: %w", err)
 	}
 	n.addLoop("CRLs", publisher.Run)
-	return nil
+	return n.addCRLCopies(store, signing, "crl "+owner.String())
 }
 
 // serviceNames are the names and addresses under which the HTTPS listeners

@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-var docRow = regexp.MustCompile("(?m)^\\| `([A-Za-z_.]+)` \\| `([^`]*)` \\| (\\S.*) \\|$")
+var docRow = regexp.MustCompile("(?m)^\\| `([A-Za-z0-9_.]+)` \\| `([^`]*)` \\| (\\S.*) \\|$")
 
 // The page that documents the configuration has every key with its default,
 // and no other.

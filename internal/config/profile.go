@@ -71,6 +71,7 @@ func (v validator) ca(c *CA) {
 	// Baseline Requirements §7.2 and §4.9.10.
 	v.span("ca.crl_lifetime", c.CRLLifetime, time.Minute, 10*day)
 	v.span("ca.crl_delay", c.CRLDelay, 100*time.Millisecond, 24*time.Hour)
+	v.crlPublish(&c.CRLPublish)
 	v.span("ca.ocsp_lifetime", c.OCSPLifetime, 8*time.Hour, 10*day)
 	if c.RevokeUnasked < 0 {
 		v.fail("ca.revoke_unasked", "expects 0 or a number of certificates; found %d", c.RevokeUnasked)
