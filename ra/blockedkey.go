@@ -77,16 +77,16 @@ func (r *RA) findByKey(ctx context.Context, found map[[32]byte][]acme.Certificat
 			return err
 		}
 		for _, cert := range list {
-			if cert.DER == nil || cert.Revocation != nil && cert.Revocation.Reason == acme.ReasonKeyCompromise {
+			if cert.Signed() == nil || cert.Revocation != nil && cert.Revocation.Reason == acme.ReasonKeyCompromise {
 				continue
 			}
-			parsed, err := x509.ParseCertificate(cert.DER)
+			parsed, err := x509.ParseCertificate(cert.Signed())
 			if err != nil {
 				return fmt.Errorf("reading certificate %s: %w", cert.Serial, err)
 			}
 			hash := sha256.Sum256(parsed.RawSubjectPublicKeyInfo)
 			if certs, ok := found[hash]; ok {
-				cert.TBS, cert.DER = nil, nil
+				cert.TBS, cert.DER, cert.Precertificate = nil, nil, nil
 				found[hash] = append(certs, cert)
 			}
 		}

@@ -23,8 +23,9 @@ type CopierStore interface {
 
 // CopierConfig is what a copier works with.
 type CopierConfig struct {
-	Store   CopierStore
-	Issuers []acme.IssuerID
+	Store CopierStore
+	// Issuers are those whose CRLs are copied; they may change.
+	Issuers func() []acme.IssuerID
 	Targets []Target
 	// Every is from one look at the store to the next.
 	Every time.Duration
@@ -125,7 +126,7 @@ func (c *Copier) Copy(ctx context.Context) error {
 
 func (c *Copier) list(ctx context.Context) ([]sa.CRL, error) {
 	var all []sa.CRL
-	for _, issuer := range c.cfg.Issuers {
+	for _, issuer := range c.cfg.Issuers() {
 		for page := (sa.CRLPage{Issuer: issuer, Limit: crlPage}); ; {
 			some, err := c.cfg.Store.CRLs(ctx, page)
 			if err != nil {

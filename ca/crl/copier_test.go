@@ -26,7 +26,7 @@ import (
 func (f *fixture) copier(owner string, registry prometheus.Registerer, targets ...Target) *Copier {
 	f.t.Helper()
 	c, err := NewCopier(CopierConfig{
-		Store: f.store, Issuers: []acme.IssuerID{f.issuer.ID}, Targets: targets, Every: time.Second, Owner: owner,
+		Store: f.store, Issuers: func() []acme.IssuerID { return []acme.IssuerID{f.issuer.ID} }, Targets: targets, Every: time.Second, Owner: owner,
 		Now: f.clock.Now, Logger: slog.New(slog.DiscardHandler), Metrics: registry,
 	})
 	if err != nil {

@@ -6,13 +6,13 @@ import (
 	"os"
 	"strings"
 
-	"github.com/cairn-ca/cairn/ca"
 	"github.com/cairn-ca/cairn/ca/crl"
+	"github.com/cairn-ca/cairn/internal/acme"
 	"github.com/cairn-ca/cairn/sa"
 )
 
 // addCRLCopies adds the publication of CRLs to what ca.crl_publish names.
-func (n *instance) addCRLCopies(store sa.Store, signing *ca.CA, owner string) error {
+func (n *instance) addCRLCopies(store sa.Store, signing *signingAuthority) error {
 	c := n.cfg.CA.CRLPublish
 	var targets []crl.Target
 	if c.Directory != "" {
@@ -44,9 +44,17 @@ func (n *instance) addCRLCopies(store sa.Store, signing *ca.CA, owner string) er
 	if len(targets) == 0 {
 		return nil
 	}
-	cfg := crl.CopierConfig{Store: store, Targets: targets, Every: n.cfg.CA.CRLDelay, Owner: owner, Now: n.now, Logger: n.log("crl"), Metrics: n.metrics}
-	for _, k := range signing.Keys() {
-		cfg.Issuers = append(cfg.Issuers, k.ID)
+	owner, err := acme.NewID(n.now(), n.random)
+	if err != nil {
+		return err
+	}
+	cfg := crl.CopierConfig{Store: store, Targets: targets, Every: n.cfg.CA.CRLDelay, Owner: "crl " + owner.String(), Now: n.now, Logger: n.log("crl"), Metrics: n.metrics}
+	cfg.Issuers = func() []acme.IssuerID {
+		var ids []acme.IssuerID
+		for _, k := range signing.current.Load().Keys() {
+			ids = append(ids, k.ID)
+		}
+		return ids
 	}
 	copier, err := crl.NewCopier(cfg)
 	if err != nil {

@@ -31,6 +31,7 @@ func TestDocs(t *testing.T) {
 	want := map[string]string{}
 	flatten(t, want, "", tree(reflect.ValueOf(Default())))
 	flatten(t, want, "ca.profiles.NAME", tree(reflect.ValueOf(DefaultProfile())))
+	flatten(t, want, "ca.issuers.NAME", tree(reflect.ValueOf(Issuer{})))
 	flatten(t, want, "directories.NAME", tree(reflect.ValueOf(NamedDirectory{})))
 	for key := range want {
 		// The keys of a directory are documented once, where they stand outside
