@@ -68,6 +68,10 @@ const (
 	opIncidents
 	opIncidentCertificates
 	opCloseIncident
+	opCRLPart
+	opCRLs
+	opPutCRLPart
+	opRestoreRevocation
 	operations
 )
 
@@ -86,12 +90,13 @@ var operationNames = [operations]string{
 	"account_keys",
 	"certificates", "blocked_keys", "keys_to_sweep", "record_key_sweep",
 	"open_incident", "incidents", "incident_certificates", "close_incident",
+	"crl_part", "crls", "put_crl_part", "restore_revocation",
 }
 
 // short tells whether the operation reads few rows by their keys.
 func (op operation) short() bool {
 	switch op {
-	case opOrders, opIssuers, opCRL, opReusableAuthorizations, opRevocations, opExternalKeys, opRenewalOrders,
+	case opOrders, opIssuers, opCRL, opCRLPart, opCRLs, opReusableAuthorizations, opRevocations, opExternalKeys, opRenewalOrders,
 		opAccountKeys, opCertificates, opBlockedKeys, opKeysToSweep, opIncidents, opIncidentCertificates:
 		return false
 	}

@@ -26,6 +26,10 @@ WHERE excluded.reason = 1 AND revocations.reason <> 1`
 WHERE issuer = $1 AND crl_shard = $2 AND serial > $3 AND not_after > $4
 ORDER BY serial LIMIT $5`
 
+	// restoreRevocation does without the certificate.
+	restoreRevocation = `INSERT INTO revocations (issuer, crl_shard, serial, revoked_at, reason, not_after, revoked_by, recorded_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (issuer, crl_shard, serial) DO NOTHING`
+
 	latestRevocation = `SELECT recorded_at FROM revocations WHERE issuer = $1 AND crl_shard = $2 ORDER BY recorded_at DESC LIMIT 1`
 )
 
@@ -76,4 +80,20 @@ func (d *DB) LatestRevocation(ctx context.Context, issuer acme.IssuerID, shard i
 		return time.Time{}, fmt.Errorf("looking for the latest revocation: %w", err)
 	}
 	return latest, nil
+}
+
+// RestoreRevocation records a revocation that the store lost, its certificate
+// with it, perhaps: the issuer, the shard and the expiry are as the revocation
+// says. ErrConflict when it is there.
+func (d *DB) RestoreRevocation(ctx context.Context, r acme.Revocation) error {
+	return d.write(ctx, opRestoreRevocation, func(ctx context.Context, s *session) error {
+		n, err := s.exec(ctx, restoreRevocation, r.Issuer[:], int64(r.CRLShard), r.Serial.Bytes(), r.At.UnixMicro(), int64(r.Reason), r.NotAfter.UnixMicro(), r.By, d.micros())
+		if err != nil {
+			return fmt.Errorf("restoring the revocation of certificate %s: %w", r.Serial, err)
+		}
+		if n == 0 {
+			return ErrConflict
+		}
+		return nil
+	})
 }

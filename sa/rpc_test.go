@@ -202,6 +202,21 @@ func (r recorded) LatestRevocation(_ context.Context, issuer acme.IssuerID, shar
 	return rpctest.Result[time.Time](r.Recorder, 0), r.Err()
 }
 
+func (r recorded) CRLPart(_ context.Context, part sa.CRLPart) ([]byte, error) {
+	r.Call("CRLPart", part)
+	return rpctest.Result[[]byte](r.Recorder, 0), r.Err()
+}
+
+func (r recorded) CRLs(_ context.Context, page sa.CRLPage) ([]sa.CRL, error) {
+	r.Call("CRLs", page)
+	return rpctest.Result[[]sa.CRL](r.Recorder, 0), r.Err()
+}
+
+func (r recorded) PutCRLPart(_ context.Context, part sa.CRLPart) error {
+	r.Call("PutCRLPart", part)
+	return r.Err()
+}
+
 func (r recorded) PublishCRL(_ context.Context, crl sa.CRL) error {
 	r.Call("PublishCRL", crl)
 	return r.Err()

@@ -276,6 +276,7 @@ func encodeCRL(c CRL) *sapb.CertificateRevocationList {
 		ThisUpdate: rpc.EncodeTime(c.ThisUpdate),
 		NextUpdate: rpc.EncodeTime(c.NextUpdate),
 		Der:        c.DER,
+		Size:       c.Size,
 	}
 }
 
@@ -287,6 +288,7 @@ func decodeCRL(d *rpc.Decoder, m *sapb.CertificateRevocationList) CRL {
 		ThisUpdate: d.Time("this_update", m.ThisUpdate),
 		NextUpdate: d.Time("next_update", m.NextUpdate),
 		DER:        m.Der,
+		Size:       m.Size,
 	}
 }
 

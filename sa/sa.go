@@ -61,6 +61,12 @@ type Reader interface {
 	Issuers(ctx context.Context) ([]acme.Issuer, error)
 	// CRL returns the newest published CRL of a shard.
 	CRL(ctx context.Context, issuer acme.IssuerID, shard int) (CRL, error)
+	// CRLPart returns the bytes of a part, of the newest published CRL or of
+	// the one before; OpenCRL reads all of a CRL.
+	CRLPart(ctx context.Context, part CRLPart) ([]byte, error)
+	// CRLs lists the newest published CRLs of an issuer's shards, without their
+	// bytes.
+	CRLs(ctx context.Context, page CRLPage) ([]CRL, error)
 	RenewalReader
 	// Ping tells whether the store answers.
 	Ping(ctx context.Context) error
@@ -193,8 +199,10 @@ type CertificateStore interface {
 	// LatestRevocation is the time at which the newest revocation of a shard
 	// was recorded, or its reason changed; zero: none.
 	LatestRevocation(ctx context.Context, issuer acme.IssuerID, shard int) (time.Time, error)
+	// PutCRLPart stores a part of a CRL that is to be published.
+	PutCRLPart(ctx context.Context, part CRLPart) error
 	// PublishCRL stores a CRL; ErrConflict unless its number is greater than
-	// the published one's.
+	// the published one's. All parts but the first are there already.
 	PublishCRL(ctx context.Context, crl CRL) error
 	// PutIssuer stores an issuer's certificates, replacing those there.
 	PutIssuer(ctx context.Context, issuer acme.Issuer) error
@@ -320,7 +328,10 @@ type CRL struct {
 	Number     int64
 	ThisUpdate time.Time
 	NextUpdate time.Time
-	DER        []byte
+	// DER is the CRL, or the first CRLPartSize bytes of it.
+	DER []byte
+	// Size is the number of bytes of all of it; 0: those of DER.
+	Size int64
 }
 
 // BlockedKey is a public key that must not be certified.

@@ -5,37 +5,101 @@ import (
 	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/asn1"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
 	"github.com/cairn-ca/cairn/sa"
 )
+
+// batch is how many entries are parsed at once.
+const batch = 1000
 
 // checker holds a CRL to what it is to be: nothing is lost in it, before it is
 // signed, and run, when it is.
 type checker struct {
 	store    Store
+	hold     *holding // renewed meanwhile; nil: nothing to renew
 	issuer   Issuer
 	list     *list
-	previous []byte // the CRL that it replaces; nil: none
+	previous *document // the CRL that it replaces; nil: none
 	// expiresAfter: entries of certificates that expired before may be gone.
 	expiresAfter time.Time
 }
 
 // run parses the CRL with another package than the one that wrote it, verifies
 // its signature, and compares it with what it is to say.
-func (c *checker) run(der []byte) error {
-	parsed, err := x509.ParseRevocationList(der)
+//
+// The package parses CRLs in memory, so it gets the CRL in several, each with
+// some of the entries and all of the rest.
+func (c *checker) run(der *io.SectionReader) error {
+	d, err := open(der)
 	if err != nil {
 		return fmt.Errorf("parsing it: %w", err)
 	}
-	if err := parsed.CheckSignatureFrom(c.issuer.Certificate); err != nil {
+	records, err := c.list.want.reader()
+	if err != nil {
+		return err
+	}
+	want := wanted{records: readRecords(records)}
+	list := d.entries()
+	for first := true; ; first = false {
+		var some []byte
+		n := 0
+		for n < batch {
+			entry, ok := list.next()
+			if !ok {
+				break
+			}
+			some, n = append(some, entry...), n+1
+		}
+		if list.err != nil {
+			return fmt.Errorf("parsing it: %w", list.err)
+		}
+		if n > 0 || first {
+			part, err := d.with(some)
+			if err != nil {
+				return err
+			}
+			parsed, err := x509.ParseRevocationList(part)
+			if err != nil {
+				return fmt.Errorf("parsing it: %w", err)
+			}
+			if first {
+				if err := c.frame(d, parsed); err != nil {
+					return err
+				}
+			}
+			if len(parsed.RevokedCertificateEntries) != n {
+				return fmt.Errorf("%d entries are read as %d", n, len(parsed.RevokedCertificateEntries))
+			}
+			if err := want.same(parsed.RevokedCertificateEntries); err != nil {
+				return err
+			}
+		}
+		if n < batch {
+			break
+		}
+	}
+	return want.end()
+}
+
+// frame checks everything but the entries.
+func (c *checker) frame(d *document, parsed *x509.RevocationList) error {
+	a, err := key.AlgorithmOf(c.issuer.Certificate.PublicKey)
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(d.closing, a.Identifier) { // the parser compared it with the signed one
+		return errors.New("its signature algorithm is another")
+	}
+	if err := key.VerifyReader(c.issuer.Certificate.PublicKey, io.NewSectionReader(d.signed, 0, d.signed.Size()), parsed.Signature); err != nil {
 		return fmt.Errorf("verifying its signature: %w", err)
 	}
 	switch {
@@ -53,27 +117,50 @@ func (c *checker) run(der []byte) error {
 	} else if url != c.list.url {
 		return fmt.Errorf("its URL is %q, not %q", url, c.list.url)
 	}
-	return sameEntries(parsed.RevokedCertificateEntries, c.list.want)
+	return nil
 }
 
-// sameEntries tells whether a CRL says what it is to say, in that order.
-func sameEntries(have []x509.RevocationListEntry, want []revoked) error {
-	if len(have) != len(want) {
-		return fmt.Errorf("it has %d entries, not %d", len(have), len(want))
-	}
-	for i, w := range want {
-		switch h := have[i]; {
-		case h.SerialNumber.Cmp(w.serial.Big()) != 0:
-			return fmt.Errorf("entry %d is of certificate %x, not %s", i, h.SerialNumber, w.serial)
-		case h.RevocationTime.Unix() != w.at:
-			return fmt.Errorf("certificate %s is revoked at %s in it, not at %s", w.serial, h.RevocationTime, time.Unix(w.at, 0).UTC())
-		case h.ReasonCode != int(w.reason):
-			return fmt.Errorf("the reason of certificate %s in it is %d, not %d", w.serial, h.ReasonCode, w.reason)
-		case len(h.Extensions) > 1 || len(h.Extensions) == 1 && w.reason == acme.ReasonUnspecified:
-			return fmt.Errorf("the entry of certificate %s has extensions that it should not have", w.serial)
+// wanted is what a CRL is to say, in that order.
+type wanted struct {
+	records records
+	n       int
+}
+
+// same tells whether the next entries are the wanted ones.
+func (w *wanted) same(have []x509.RevocationListEntry) error {
+	for _, h := range have {
+		want, err := w.records.next()
+		if errors.Is(err, io.EOF) {
+			return fmt.Errorf("it has more entries than %d", w.n)
 		}
+		if err != nil {
+			return err
+		}
+		switch {
+		case h.SerialNumber.Cmp(want.serial.Big()) != 0:
+			return fmt.Errorf("entry %d is of certificate %x, not %s", w.n, h.SerialNumber, want.serial)
+		case h.RevocationTime.Unix() != want.at:
+			return fmt.Errorf("certificate %s is revoked at %s in it, not at %s", want.serial, h.RevocationTime, time.Unix(want.at, 0).UTC())
+		case h.ReasonCode != int(want.reason):
+			return fmt.Errorf("the reason of certificate %s in it is %d, not %d", want.serial, h.ReasonCode, want.reason)
+		case len(h.Extensions) > 1 || len(h.Extensions) == 1 && want.reason == acme.ReasonUnspecified:
+			return fmt.Errorf("the entry of certificate %s has extensions that it should not have", want.serial)
+		}
+		w.n++
 	}
 	return nil
+}
+
+// end tells whether there is nothing more to say.
+func (w *wanted) end() error {
+	want, err := w.records.next()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("it ends after %d entries, before certificate %s", w.n, want.serial)
 }
 
 // nothingLost looks for entries of the CRL before that this one lacks. Both are
@@ -82,25 +169,28 @@ func (c *checker) nothingLost(ctx context.Context) error {
 	if c.previous == nil {
 		return nil
 	}
-	before, err := readEntries(c.previous)
+	written, err := c.list.entries.reader()
 	if err != nil {
-		return fmt.Errorf("reading the CRL before: %w", err)
+		return err
 	}
-	now := &entries{rest: c.list.entries}
+	before, now := c.previous.entries(), newEntries(written)
 	var have []byte
 	for {
-		want, ok := before.next()
+		want, ok := before.nextSerial()
 		if !ok {
 			return errors.Join(before.err, now.err)
 		}
 		for have == nil || bytes.Compare(have, want) < 0 {
-			if have, ok = now.next(); !ok {
+			if have, ok = now.nextSerial(); !ok {
 				have = nil
 				break
 			}
 		}
 		if bytes.Equal(have, want) {
 			continue
+		}
+		if now.err != nil {
+			return now.err
 		}
 		if err := c.mayBeGone(ctx, want); err != nil {
 			return err
@@ -114,19 +204,24 @@ func (c *checker) mayBeGone(ctx context.Context, octets []byte) error {
 	if err != nil {
 		return fmt.Errorf("an entry of the CRL before: %w", err)
 	}
+	if err := c.hold.renew(ctx); err != nil {
+		return err
+	}
 	cert, err := c.store.Certificate(ctx, serial)
 	switch {
 	case errors.Is(err, sa.ErrNotFound):
 		// It may be valid for years: an entry goes when the store knows that
 		// the certificate expired, not when the store lost it.
-		return fmt.Errorf("it lacks certificate %s, which the CRL before has and the store has not; restore the store from a backup", serial)
+		return fmt.Errorf("it lacks certificate %s, which the CRL before has and the store has not; %s", serial, restoreIt)
 	case err != nil:
 		return fmt.Errorf("reading certificate %s, which the CRL before has: %w", serial, err)
 	case cert.NotAfter.After(c.expiresAfter):
-		return fmt.Errorf("it lacks certificate %s, which the CRL before has and which is valid until %s; restore its revocation, or revoke it again", serial, cert.NotAfter)
+		return fmt.Errorf("it lacks certificate %s, which the CRL before has and which is valid until %s; %s", serial, cert.NotAfter, restoreIt)
 	}
 	return nil
 }
+
+const restoreIt = "restore the store from a backup, or take the revocations over from the published CRLs with cairn admin crl restore"
 
 // pointOf is the URL of the issuing distribution point, which is to be of the
 // form that addExtensions writes.
@@ -154,75 +249,4 @@ func readPoint(der cryptobyte.String) (string, error) {
 		return "", errors.New("its issuing distribution point is not one URL, for user certificates")
 	}
 	return string(url), nil
-}
-
-// entries iterates over the serials of a CRL.
-type entries struct {
-	rest cryptobyte.String
-	// extensions are the CRL's own, with their explicit tag.
-	extensions cryptobyte.String
-	err        error
-}
-
-// url is the URL that the CRL names as its own; empty: none that this package
-// would write.
-func (e *entries) url() string {
-	extensions := e.extensions
-	var tagged, list cryptobyte.String
-	if !extensions.ReadASN1(&tagged, explicit(0)) || !tagged.ReadASN1(&list, cryptobyte_asn1.SEQUENCE) {
-		return ""
-	}
-	for !list.Empty() {
-		var extension, value cryptobyte.String
-		var oid asn1.ObjectIdentifier
-		if !list.ReadASN1(&extension, cryptobyte_asn1.SEQUENCE) || !extension.ReadASN1ObjectIdentifier(&oid) ||
-			!extension.SkipOptionalASN1(cryptobyte_asn1.BOOLEAN) || !extension.ReadASN1(&value, cryptobyte_asn1.OCTET_STRING) {
-			return ""
-		}
-		if oid.Equal(oidIssuingPoint) {
-			url, err := readPoint(value)
-			if err != nil {
-				return ""
-			}
-			return url
-		}
-	}
-	return ""
-}
-
-// readEntries finds the revokedCertificates of a CRL (RFC 5280 §5.1).
-func readEntries(der []byte) (*entries, error) {
-	input := cryptobyte.String(der)
-	var whole, tbs, list cryptobyte.String
-	if !input.ReadASN1(&whole, cryptobyte_asn1.SEQUENCE) || !whole.ReadASN1(&tbs, cryptobyte_asn1.SEQUENCE) ||
-		!tbs.SkipOptionalASN1(cryptobyte_asn1.INTEGER) || // version
-		!tbs.SkipASN1(cryptobyte_asn1.SEQUENCE) || // signature
-		!tbs.SkipASN1(cryptobyte_asn1.SEQUENCE) || // issuer
-		!skipTime(&tbs) || !skipTime(&tbs) {
-		return nil, errors.New("it is no CRL")
-	}
-	if tbs.PeekASN1Tag(cryptobyte_asn1.SEQUENCE) && !tbs.ReadASN1(&list, cryptobyte_asn1.SEQUENCE) {
-		return nil, errors.New("its entries can't be read")
-	}
-	return &entries{rest: list, extensions: tbs}, nil
-}
-
-func skipTime(s *cryptobyte.String) bool {
-	if s.PeekASN1Tag(cryptobyte_asn1.UTCTime) {
-		return s.SkipASN1(cryptobyte_asn1.UTCTime)
-	}
-	return s.SkipASN1(cryptobyte_asn1.GeneralizedTime)
-}
-
-// next is the magnitude of the next serial; false at the end, or with err set.
-func (e *entries) next() ([]byte, bool) {
-	if e.err != nil || e.rest.Empty() {
-		return nil, false
-	}
-	var entry, serial cryptobyte.String
-	if !e.rest.ReadASN1(&entry, cryptobyte_asn1.SEQUENCE) || !entry.ReadASN1(&serial, cryptobyte_asn1.INTEGER) {
-		e.err = errors.New("an entry can't be read")
-		return nil, false
-	}
-	return bytes.TrimLeft(serial, "\x00"), true
 }

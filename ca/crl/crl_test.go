@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/big"
 	"net/http"
@@ -123,8 +124,16 @@ func (f *fixture) list(shard int) *x509.RevocationList {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	parsed, err := x509.ParseRevocationList(crl.DER)
+	der, err := io.ReadAll(sa.OpenCRL(f.t.Context(), f.store, crl))
 	if err != nil {
+		f.t.Fatal(err)
+	}
+	parsed, err := x509.ParseRevocationList(der)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	// Go's own check, of the whole, besides that of the publisher.
+	if err := parsed.CheckSignatureFrom(f.issuer.Certificate); err != nil {
 		f.t.Fatal(err)
 	}
 	return parsed
@@ -175,7 +184,7 @@ func has(crl *x509.RevocationList, cert acme.Certificate) (x509.RevocationListEn
 
 func urlOf(t *testing.T, crl *x509.RevocationList) string {
 	t.Helper()
-	e, err := readEntries(crl.Raw)
+	e, err := open(section(crl.Raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -652,7 +661,9 @@ func TestCheck(t *testing.T) {
 	f := newFixture(t, nil)
 	now := f.clock.Now().UTC().Truncate(time.Second)
 	sample := func() *list {
-		return &list{number: 5, thisUpdate: now, nextUpdate: now.Add(time.Hour), url: url(f.issuer.ID, 0)}
+		l := newList(f.folder)
+		l.number, l.thisUpdate, l.nextUpdate, l.url = 5, now, now.Add(time.Hour), url(f.issuer.ID, 0)
+		return l
 	}
 	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -684,7 +695,7 @@ func TestCheck(t *testing.T) {
 	number.number, address.url, shorter.url = 6, "http://other.example/", shorter.url[:len(shorter.url)-1]
 	for name, test := range map[string]struct {
 		want *list
-		der  []byte
+		der  *io.SectionReader
 		ok   bool
 	}{
 		"as it is to be": {sample(), good, true},
@@ -699,7 +710,7 @@ func TestCheck(t *testing.T) {
 		"reason":         {with(func(r *acme.Revocation) { r.Reason = acme.ReasonKeyCompromise }), one, false},
 		"no reason":      {with(func(r *acme.Revocation) { r.Reason = acme.ReasonUnspecified }), one, false},
 		"address":        {address, good, false},
-		"not DER":        {sample(), []byte("x"), false},
+		"not DER":        {sample(), section([]byte("x")), false},
 	} {
 		c := checker{store: f.store, issuer: f.issuer, list: test.want}
 		if err := c.run(test.der); (err == nil) != test.ok {

@@ -1,10 +1,14 @@
 package crl
 
 import (
+	"bytes"
 	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
+	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"math/big"
 	"time"
@@ -28,15 +32,28 @@ func explicit(n uint8) cryptobyte_asn1.Tag {
 }
 
 // list is a CRL in the making. Its entries are encoded one by one as they are
-// read, so that a long list costs little more memory than its bytes, once
-// encoded and once as what the encoding is checked against.
+// read, and go to a temporary file when they are many; beside them goes what
+// the encoding is checked against. So a list of any length needs little memory.
 type list struct {
 	number                 int64
 	thisUpdate, nextUpdate time.Time
 	url                    string // of the shard, as in certificates
-	entries                []byte
-	want                   []revoked
+
+	count   int
+	entries spool
+	digest  hash.Hash // SHA-256 of the entries
+	want    spool     // of records
 }
+
+// newList begins a list, with its temporary files in the given folder.
+func newList(folder string) *list {
+	return &list{entries: spool{folder: folder}, want: spool{folder: folder}, digest: sha256.New()}
+}
+
+func (l *list) close() error { return errors.Join(l.entries.close(), l.want.close()) }
+
+// sum is the hash of the entries so far.
+func (l *list) sum() [sha256.Size]byte { return [sha256.Size]byte(l.digest.Sum(nil)) }
 
 // revoked is what an entry is to say.
 type revoked struct {
@@ -47,7 +64,7 @@ type revoked struct {
 
 // add encodes the entry of a revoked certificate (RFC 5280 §5.1.2.6 and §5.3).
 func (l *list) add(r acme.Revocation) error {
-	b := cryptobyte.NewBuilder(l.entries)
+	var b cryptobyte.Builder
 	b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddASN1BigInt(r.Serial.Big())
 		addTime(b, r.At)
@@ -58,40 +75,93 @@ func (l *list) add(r acme.Revocation) error {
 			addExtension(b, oidReasonCode, false, func(b *cryptobyte.Builder) { b.AddASN1Enum(int64(r.Reason)) })
 		})
 	})
-	entries, err := b.Bytes()
+	entry, err := b.Bytes()
 	if err != nil {
 		return fmt.Errorf("encoding the CRL entry of certificate %s: %w", r.Serial, err)
 	}
-	l.entries = entries
-	l.want = append(l.want, revoked{r.Serial, r.At.Unix(), r.Reason})
-	return nil
+	if _, err := l.entries.Write(entry); err != nil {
+		return err
+	}
+	l.digest.Write(entry)
+	l.count++
+	return writeRecord(&l.want, revoked{r.Serial, r.At.Unix(), r.Reason})
 }
 
 // sign encodes and signs the CRL (RFC 5280 §5.1, Baseline Requirements §7.2).
-func (l *list) sign(random io.Reader, issuer *x509.Certificate, signer crypto.Signer) ([]byte, error) {
+// What it returns reads the list's own entries, and lasts as long.
+func (l *list) sign(random io.Reader, issuer *x509.Certificate, signer crypto.Signer) (*io.SectionReader, error) {
 	a, err := key.AlgorithmOf(signer.Public())
 	if err != nil {
 		return nil, err
 	}
-	b := cryptobyte.NewBuilder(make([]byte, 0, len(l.entries)+1024))
-	b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+	head, err := encode(func(b *cryptobyte.Builder) {
 		b.AddASN1Int64(1) // v2
 		b.AddBytes(a.Identifier)
 		b.AddBytes(issuer.RawSubject)
 		addTime(b, l.thisUpdate)
 		addTime(b, l.nextUpdate)
-		if len(l.want) > 0 { // §5.1.2.6: absent when empty
-			b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddBytes(l.entries) })
-		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	tail, err := encode(func(b *cryptobyte.Builder) {
 		b.AddASN1(explicit(0), func(b *cryptobyte.Builder) {
 			b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) { l.addExtensions(b, issuer) })
 		})
 	})
-	tbs, err := b.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := l.entries.reader()
+	if err != nil {
+		return nil, err
+	}
+	if l.count > 0 { // §5.1.2.6: absent when empty
+		head = append(head, sequence(entries.Size())...)
+	}
+	head = append(sequence(int64(len(head))+entries.Size()+int64(len(tail))), head...)
+	tbs := joined{section(head), entries, section(tail)}
+	if tbs.size() > maxSize {
+		return nil, fmt.Errorf("the CRL would have %d bytes; spread certificates over more shards", tbs.size())
+	}
+	signature, err := key.SignReader(random, signer, tbs.reader())
+	if err != nil {
+		return nil, err
+	}
+	closing, err := encode(func(b *cryptobyte.Builder) {
+		b.AddBytes(a.Identifier)
+		b.AddASN1BitString(signature)
+	})
+	if err != nil {
+		return nil, err
+	}
+	whole := sequence(tbs.size() + int64(len(closing)))
+	return append(append(joined{section(whole)}, tbs...), section(closing)).reader(), nil
+}
+
+// maxSize bounds a CRL: no client takes more.
+const maxSize = 1 << 31
+
+func encode(contents cryptobyte.BuilderContinuation) ([]byte, error) {
+	var b cryptobyte.Builder
+	contents(&b)
+	der, err := b.Bytes()
 	if err != nil {
 		return nil, fmt.Errorf("encoding a CRL: %w", err)
 	}
-	return key.SignEnvelope(random, signer, tbs)
+	return der, nil
+}
+
+func section(b []byte) *io.SectionReader { return io.NewSectionReader(memory(b), 0, int64(len(b))) }
+
+// sequence is how a SEQUENCE with contents of that length begins.
+func sequence(length int64) []byte {
+	tag := byte(cryptobyte_asn1.SEQUENCE)
+	if length < 0x80 {
+		return []byte{tag, byte(length)}
+	}
+	octets := bytes.TrimLeft([]byte{byte(length >> 24), byte(length >> 16), byte(length >> 8), byte(length)}, "\x00")
+	return append([]byte{tag, 0x80 | byte(len(octets))}, octets...)
 }
 
 func (l *list) addExtensions(b *cryptobyte.Builder, issuer *x509.Certificate) {

@@ -1,7 +1,6 @@
 package crl
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 // Reader is what the handler reads; sa.Reader has it.
 type Reader interface {
 	CRL(ctx context.Context, issuer acme.IssuerID, shard int) (sa.CRL, error)
+	CRLPart(ctx context.Context, part sa.CRLPart) ([]byte, error)
 }
 
 // maxAge is how long HTTP caches may keep a CRL.
@@ -47,13 +47,21 @@ func Handler(store Reader, now func() time.Time) http.Handler {
 			return
 		}
 		h := rw.Header()
-		h.Set("Content-Type", "application/pkix-crl")
+		h.Set("Content-Type", contentType)
 		h.Set("ETag", `"`+strconv.FormatInt(list.Number, 16)+`"`)
 		h.Set("Expires", list.NextUpdate.UTC().Format(http.TimeFormat))
 		age := max(0, min(list.NextUpdate.Sub(now()), maxAge)) / time.Second
-		h.Set("Cache-Control", fmt.Sprintf("max-age=%d, public, no-transform, must-revalidate", age))
-		http.ServeContent(rw, req, "", list.ThisUpdate, bytes.NewReader(list.DER))
+		h.Set("Cache-Control", cacheControl(int64(age)))
+		// A store that fails halfway ends the connection: the client sees that
+		// bytes are missing.
+		http.ServeContent(rw, req, "", list.ThisUpdate, sa.OpenCRL(req.Context(), store, list))
 	})
+}
+
+const contentType = "application/pkix-crl"
+
+func cacheControl(seconds int64) string {
+	return fmt.Sprintf("max-age=%d, public, no-transform, must-revalidate", seconds)
 }
 
 // Path is the path that Handler serves a CRL at.

@@ -41,6 +41,6 @@ func newMetrics(reg prometheus.Registerer) (metrics, error) {
 
 func (m metrics) published(at place, l *list) {
 	issuer, shard := at.issuer.String(), strconv.Itoa(at.shard)
-	m.entries.WithLabelValues(issuer, shard).Set(float64(len(l.want)))
+	m.entries.WithLabelValues(issuer, shard).Set(float64(l.count))
 	m.nextUpdate.WithLabelValues(issuer, shard).Set(float64(l.nextUpdate.Unix()))
 }

@@ -30,8 +30,10 @@ import (
 type Store interface {
 	Certificate(ctx context.Context, serial acme.Serial) (acme.Certificate, error)
 	CRL(ctx context.Context, issuer acme.IssuerID, shard int) (sa.CRL, error)
+	CRLPart(ctx context.Context, part sa.CRLPart) ([]byte, error)
 	Revocations(ctx context.Context, page sa.RevocationPage) ([]acme.Revocation, error)
 	LatestRevocation(ctx context.Context, issuer acme.IssuerID, shard int) (time.Time, error)
+	PutCRLPart(ctx context.Context, part sa.CRLPart) error
 	PublishCRL(ctx context.Context, crl sa.CRL) error
 	Lease(ctx context.Context, lease sa.Lease) (bool, error)
 }
@@ -64,6 +66,9 @@ type Config struct {
 	Delay time.Duration
 	// Owner names this process among those that publish.
 	Owner string
+	// Folder is where long CRLs are put together, in temporary files; empty:
+	// the system's folder for such.
+	Folder string
 
 	Now    func() time.Time
 	Random io.Reader
@@ -79,7 +84,8 @@ const (
 	defaultInterval = 24 * time.Hour
 	defaultDelay    = time.Minute
 	minPoll         = 50 * time.Millisecond
-	// leaseFor bounds the making of one CRL.
+	// leaseFor is how long others wait for a process that died while it made a
+	// CRL; one that lives renews its lease.
 	leaseFor = time.Minute
 	pageSize = 1000
 	// settle is how long a revocation may take from the moment that it is
@@ -218,27 +224,20 @@ func (p *Publisher) keep(ctx context.Context, issuer Issuer, shard int) (more bo
 	if due.why == "" {
 		return true, nil
 	}
-	lease := sa.Lease{Name: "crl/" + issuer.ID.String() + "/" + strconv.Itoa(shard), Owner: p.cfg.Owner, Until: p.cfg.Now().Add(leaseFor)}
-	held, err := p.cfg.Store.Lease(ctx, lease)
+	hold := &holding{store: p.cfg.Store, now: p.cfg.Now, name: "crl/" + issuer.ID.String() + "/" + strconv.Itoa(shard), owner: p.cfg.Owner}
+	held, err := hold.take(ctx)
 	if err != nil {
 		return true, err
 	}
 	if !held {
 		return true, nil
 	}
-	defer func() {
-		// Let go at once, even when ctx ended: the next revocation may be
-		// another process's to publish.
-		lease.Until = p.cfg.Now()
-		if _, freeErr := p.cfg.Store.Lease(context.WithoutCancel(ctx), lease); freeErr != nil {
-			err = errors.Join(err, fmt.Errorf("giving the lease back: %w", freeErr))
-		}
-	}()
+	defer func() { err = errors.Join(err, hold.release(ctx)) }()
 	// Another process may have been at it between the two.
 	if due, err = p.due(ctx, at); err != nil || due.why == "" {
 		return true, err
 	}
-	return true, p.publish(ctx, issuer, at, due)
+	return true, p.publish(ctx, hold, issuer, at, due)
 }
 
 // need is what was found out about a CRL.
@@ -301,7 +300,7 @@ func (p *Publisher) due(ctx context.Context, at place) (need, error) {
 	now := p.cfg.Now()
 	s := p.states[at]
 	if s == nil || s.number != n.current.Number {
-		if s, err = adopt(n, p.cfg.URL(at.issuer, at.shard)); err != nil {
+		if s, err = p.adopt(ctx, n, p.cfg.URL(at.issuer, at.shard)); err != nil {
 			return need{}, err
 		}
 		p.states[at] = s
@@ -315,14 +314,18 @@ const whyRevocation = "revocation"
 
 // adopt makes the state of a CRL that another process published, or this one
 // before it was started.
-func adopt(n need, url string) (*state, error) {
-	list, err := readEntries(n.current.DER)
+func (p *Publisher) adopt(ctx context.Context, n need, url string) (*state, error) {
+	d, err := open(sa.OpenCRL(ctx, p.cfg.Store, n.current))
 	if err != nil {
+		return nil, fmt.Errorf("reading the published CRL: %w", err)
+	}
+	digest := sha256.New()
+	if _, err := io.Copy(digest, d.list); err != nil {
 		return nil, fmt.Errorf("reading the published CRL: %w", err)
 	}
 	s := &state{
 		number: n.current.Number, thisUpdate: n.current.ThisUpdate, nextUpdate: n.current.NextUpdate,
-		entries: sha256.Sum256(list.rest), misnamed: list.url() != url,
+		entries: [sha256.Size]byte(digest.Sum(nil)), misnamed: d.url() != url,
 	}
 	if n.latest.Before(n.current.ThisUpdate.Add(-settle)) {
 		s.latest = n.latest // the CRL surely has it
@@ -331,14 +334,16 @@ func adopt(n need, url string) (*state, error) {
 }
 
 // publish makes, checks and stores a CRL.
-func (p *Publisher) publish(ctx context.Context, issuer Issuer, at place, due need) error {
-	l, expiresAfter, err := p.collect(ctx, at, due.current)
+func (p *Publisher) publish(ctx context.Context, hold *holding, issuer Issuer, at place, due need) (err error) {
+	l := newList(p.cfg.Folder)
+	defer func() { err = errors.Join(err, l.close()) }()
+	expiresAfter, err := p.collect(ctx, hold, l, at, due.current)
 	if err != nil {
 		return err
 	}
 	s := &state{
 		number: l.number, thisUpdate: l.thisUpdate, nextUpdate: l.nextUpdate, read: p.cfg.Now(),
-		latest: due.latest, entries: sha256.Sum256(l.entries),
+		latest: due.latest, entries: l.sum(),
 	}
 	if p.cfg.Now().Sub(due.latest) < settle {
 		s.recheck = due.latest.Add(settle)
@@ -349,7 +354,12 @@ func (p *Publisher) publish(ctx context.Context, issuer Issuer, at place, due ne
 		p.states[at] = s
 		return nil
 	}
-	check := checker{store: p.cfg.Store, issuer: issuer, list: l, previous: due.current.DER, expiresAfter: expiresAfter}
+	check := checker{store: p.cfg.Store, hold: hold, issuer: issuer, list: l, expiresAfter: expiresAfter}
+	if !due.absent {
+		if check.previous, err = open(sa.OpenCRL(ctx, p.cfg.Store, due.current)); err != nil {
+			return fmt.Errorf("reading the CRL before: %w", err)
+		}
+	}
 	if err := check.nothingLost(ctx); err != nil {
 		p.metrics.withheld.Inc()
 		return fmt.Errorf("the next CRL is not made: %w", err)
@@ -363,9 +373,7 @@ func (p *Publisher) publish(ctx context.Context, issuer Issuer, at place, due ne
 		p.metrics.withheld.Inc()
 		return fmt.Errorf("a CRL just made is not published: %w", err)
 	}
-	err = p.cfg.Store.PublishCRL(ctx, sa.CRL{
-		Issuer: at.issuer, Shard: at.shard, Number: l.number, ThisUpdate: l.thisUpdate, NextUpdate: l.nextUpdate, DER: der,
-	})
+	hash, err := p.put(ctx, hold, at, l, der)
 	if errors.Is(err, sa.ErrConflict) {
 		return nil // another process published a later one
 	}
@@ -374,27 +382,48 @@ func (p *Publisher) publish(ctx context.Context, issuer Issuer, at place, due ne
 	}
 	p.states[at] = s
 	p.metrics.published(at, l)
-	hash := sha256.Sum256(der)
 	p.cfg.Audit.LogAttrs(ctx, slog.LevelInfo, "CRL published",
 		slog.String("issuer", at.issuer.String()), slog.Int("shard", at.shard), slog.Int64("number", l.number), slog.String("why", due.why),
-		slog.Int("entries", len(l.want)), slog.Time("this_update", l.thisUpdate), slog.Time("next_update", l.nextUpdate),
-		slog.String("sha256", hex.EncodeToString(hash[:])))
+		slog.Int("entries", l.count), slog.Time("this_update", l.thisUpdate), slog.Time("next_update", l.nextUpdate),
+		slog.String("sha256", hex.EncodeToString(hash)))
 	return nil
+}
+
+// put stores a CRL, part by part, and returns its SHA-256. Nobody sees the
+// parts until the last step.
+func (p *Publisher) put(ctx context.Context, hold *holding, at place, l *list, der *io.SectionReader) ([]byte, error) {
+	digest := sha256.New()
+	crl := sa.CRL{Issuer: at.issuer, Shard: at.shard, Number: l.number, ThisUpdate: l.thisUpdate, NextUpdate: l.nextUpdate, Size: der.Size()}
+	for part, rest := 0, der.Size(); rest > 0; part++ {
+		some := make([]byte, min(rest, sa.CRLPartSize))
+		if _, err := der.ReadAt(some, der.Size()-rest); err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		rest -= int64(len(some))
+		digest.Write(some)
+		if part == 0 {
+			crl.DER = some
+			continue
+		}
+		if err := hold.renew(ctx); err != nil {
+			return nil, err
+		}
+		if err := p.cfg.Store.PutCRLPart(ctx, sa.CRLPart{Issuer: at.issuer, Shard: at.shard, Number: l.number, Part: part, DER: some}); err != nil {
+			return nil, err
+		}
+	}
+	return digest.Sum(nil), p.cfg.Store.PublishCRL(ctx, crl)
 }
 
 // collect lists what a shard's next CRL holds: the revocations of certificates
 // that expire after the returned time.
-func (p *Publisher) collect(ctx context.Context, at place, current sa.CRL) (*list, time.Time, error) {
+func (p *Publisher) collect(ctx context.Context, hold *holding, l *list, at place, current sa.CRL) (time.Time, error) {
 	now := p.cfg.Now().UTC().Truncate(time.Second)
-	l := &list{
-		// Milliseconds of Unix time, so that the numbers go on growing should
-		// the store ever be restored from a backup (RFC 5280 §5.2.3).
-		number:     max(now.UnixMilli(), current.Number+1),
-		thisUpdate: now,
-		nextUpdate: now.Add(p.cfg.Lifetime),
-		url:        p.cfg.URL(at.issuer, at.shard),
-		entries:    make([]byte, 0, len(current.DER)+4096),
-	}
+	// Milliseconds of Unix time, so that the numbers go on growing should the
+	// store ever be restored from a backup (RFC 5280 §5.2.3).
+	l.number = max(now.UnixMilli(), current.Number+1)
+	l.thisUpdate, l.nextUpdate = now, now.Add(p.cfg.Lifetime)
+	l.url = p.cfg.URL(at.issuer, at.shard)
 	// An entry stays until a CRL made on schedule after the certificate's
 	// expiry has had it (RFC 5280 §3.3); those made early do not count.
 	expiresAfter := now.Add(-p.cfg.Interval)
@@ -406,19 +435,22 @@ func (p *Publisher) collect(ctx context.Context, at place, current sa.CRL) (*lis
 	for {
 		revocations, err := p.cfg.Store.Revocations(ctx, page)
 		if err != nil {
-			return nil, time.Time{}, err
+			return time.Time{}, err
 		}
 		for _, r := range revocations {
 			if r.At.After(now) {
 				r.At = now // recorded by a process whose clock is ahead
 			}
 			if err := l.add(r); err != nil {
-				return nil, time.Time{}, err
+				return time.Time{}, err
 			}
 		}
 		if len(revocations) < page.Limit {
-			return l, expiresAfter, nil
+			return expiresAfter, nil
 		}
 		page.After = revocations[len(revocations)-1].Serial
+		if err := hold.renew(ctx); err != nil {
+			return time.Time{}, err
+		}
 	}
 }

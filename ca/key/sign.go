@@ -96,7 +96,10 @@ func Verify(public crypto.PublicKey, message, signature []byte) error {
 	if err != nil {
 		return err
 	}
-	digest := a.digest(message)
+	return verifyDigest(public, a, a.digest(message), signature)
+}
+
+func verifyDigest(public crypto.PublicKey, a Algorithm, digest, signature []byte) error {
 	ok := false
 	switch k := public.(type) {
 	case *rsa.PublicKey:
@@ -104,7 +107,7 @@ func Verify(public crypto.PublicKey, message, signature []byte) error {
 	case *ecdsa.PublicKey:
 		ok = ecdsa.VerifyASN1(k, digest, signature)
 	case ed25519.PublicKey:
-		ok = ed25519.Verify(k, message, signature)
+		ok = ed25519.Verify(k, digest, signature)
 	}
 	if !ok {
 		return errors.New("the signature is not the key's")

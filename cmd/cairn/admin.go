@@ -26,8 +26,8 @@ import (
 func adminCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "admin",
-		Short: "Operate a CA: external account keys, renewal, revocation, CAA",
-		Long: `Operate a CA: external account keys, renewal, revocation, CAA.
+		Short: "Operate a CA: external account keys, renewal, revocation, CRLs, CAA",
+		Long: `Operate a CA: external account keys, renewal, revocation, CRLs, CAA.
 
 The commands below work on the store that the configuration names, beside a
 running cairn serve or without one. Run them as the user that it runs as. Each
@@ -35,7 +35,7 @@ change is written to the audit log. caa reads no store.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(adminEABCommand(), adminRenewCommand(), adminRevokeCommand(), adminBlockKeyCommand(), adminIncidentCommand(), adminCAACommand())
+	cmd.AddCommand(adminEABCommand(), adminRenewCommand(), adminRevokeCommand(), adminBlockKeyCommand(), adminIncidentCommand(), adminCAACommand(), adminCRLCommand())
 	return cmd
 }
 

@@ -44,6 +44,9 @@ func (n *instance) addCA(ctx context.Context, store sa.Store) (*signingAuthority
 	}
 	signing.current.Store(first)
 	n.addLoop("signing", signing.run)
+	if err := n.addCRLCopies(store, signing); err != nil {
+		return nil, err
+	}
 	n.health.Add("issuer", func(context.Context) error { return signing.current.Load().CheckIssuers() })
 	return signing, nil
 }
@@ -138,6 +141,7 @@ func (n *instance) newPublisher(store sa.Store, signing *ca.CA, metrics promethe
 		Lifetime: n.cfg.CA.CRLLifetime,
 		Delay:    n.cfg.CA.CRLDelay,
 		Owner:    "crl " + owner.String(),
+		Folder:   n.data.path,
 		Now:      n.now,
 		Random:   n.random,
 		Logger:   n.log("crl"),

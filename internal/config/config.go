@@ -141,6 +141,8 @@ type CA struct {
 	CRLLifetime time.Duration `yaml:"crl_lifetime"`
 	// CRLDelay is the longest time from a revocation to the CRL that has it.
 	CRLDelay time.Duration `yaml:"crl_delay"`
+	// CRLPublish is where CRLs are published besides the public listener.
+	CRLPublish CRLPublish `yaml:"crl_publish"`
 	// RevokeUnasked is how many certificates are revoked for one blocked key
 	// without an operator's word.
 	RevokeUnasked int `yaml:"revoke_unasked"`

@@ -125,6 +125,7 @@ func (v validator) ca(c *CA) {
 	// Baseline Requirements §7.2 and §4.9.10.
 	v.span("ca.crl_lifetime", c.CRLLifetime, time.Minute, 10*day)
 	v.span("ca.crl_delay", c.CRLDelay, 100*time.Millisecond, 24*time.Hour)
+	v.crlPublish(&c.CRLPublish)
 	v.span("ca.ocsp_lifetime", c.OCSPLifetime, 8*time.Hour, 10*day)
 	if c.PKCS11.Sessions < 1 || c.PKCS11.Sessions > 1000 {
 		v.fail("ca.pkcs11.sessions", "expects a number from 1 to 1000; found %d", c.PKCS11.Sessions)

@@ -9,7 +9,7 @@ import (
 // interfaces of the same names.
 var (
 	storeReader = []string{
-		"Account", "AccountByKey", "Order", "Orders", "Authorization", "Certificate", "Issuer", "Issuers", "CRL",
+		"Account", "AccountByKey", "Order", "Orders", "Authorization", "Certificate", "Issuer", "Issuers", "CRL", "CRLPart", "CRLs",
 		"RenewalOrder", "Ping", "AccountKeys",
 	}
 	storeAccounts = []string{
@@ -22,7 +22,7 @@ var (
 	storeCertificates = []string{
 		"RecordIssuance", "ClaimIssuances", "CompleteIssuance", "FailIssuance",
 		"RecordPrecertificate", "RecordSCTs", "ClaimSubmissions", "CompleteSubmission", "Revoke", "Revocations",
-		"LatestRevocation", "PublishCRL", "PutIssuer", "BlockKey", "KeyBlocked", "Lease",
+		"LatestRevocation", "PutCRLPart", "PublishCRL", "PutIssuer", "BlockKey", "KeyBlocked", "Lease",
 	}
 )
 
@@ -48,7 +48,7 @@ func needs(service, client Role) ([]string, bool) {
 		case RoleWFE:
 			return storeReader, true
 		case RoleOCSP:
-			return []string{"Certificate", "Issuer", "Issuers", "CRL", "Ping"}, true
+			return []string{"Certificate", "Issuer", "Issuers", "CRL", "CRLPart", "Ping"}, true
 		case RoleRA:
 			return slices.Concat(storeReader, storeAccounts, storeOrders,
 				[]string{"Revoke", "BlockKey", "KeyBlocked", "Lease", "ExternalKey", "CancelOrder", "ClaimRenewals",

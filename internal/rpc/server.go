@@ -19,9 +19,8 @@ import (
 )
 
 const (
-	// DefaultMaxMessage is the size of the largest message, in bytes. The
-	// largest there is is a CRL: about 40 bytes a revocation, so this is room
-	// for 400,000 in one shard.
+	// DefaultMaxMessage is the size of the largest message, in bytes. CRLs
+	// go in parts of 1 MiB.
 	DefaultMaxMessage = 16 << 20
 	// DefaultDrain is how long calls under way may take once a server stops.
 	DefaultDrain = 30 * time.Second

@@ -1032,7 +1032,8 @@ type CertificateRevocationList struct {
 	Number        int64                  `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
 	ThisUpdate    *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=this_update,json=thisUpdate,proto3" json:"this_update,omitempty"`
 	NextUpdate    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=next_update,json=nextUpdate,proto3" json:"next_update,omitempty"`
-	Der           []byte                 `protobuf:"bytes,20,opt,name=der,proto3" json:"der,omitempty"`
+	Der           []byte                 `protobuf:"bytes,20,opt,name=der,proto3" json:"der,omitempty"`    // from its begin
+	Size          int64                  `protobuf:"varint,21,opt,name=size,proto3" json:"size,omitempty"` // of all of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1109,6 +1110,229 @@ func (x *CertificateRevocationList) GetDer() []byte {
 	return nil
 }
 
+func (x *CertificateRevocationList) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+type RevocationListPart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Issuer        []byte                 `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	Shard         int64                  `protobuf:"varint,2,opt,name=shard,proto3" json:"shard,omitempty"`
+	Number        int64                  `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	Part          int64                  `protobuf:"varint,4,opt,name=part,proto3" json:"part,omitempty"`
+	Der           []byte                 `protobuf:"bytes,20,opt,name=der,proto3" json:"der,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevocationListPart) Reset() {
+	*x = RevocationListPart{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevocationListPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevocationListPart) ProtoMessage() {}
+
+func (x *RevocationListPart) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevocationListPart.ProtoReflect.Descriptor instead.
+func (*RevocationListPart) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RevocationListPart) GetIssuer() []byte {
+	if x != nil {
+		return x.Issuer
+	}
+	return nil
+}
+
+func (x *RevocationListPart) GetShard() int64 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *RevocationListPart) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *RevocationListPart) GetPart() int64 {
+	if x != nil {
+		return x.Part
+	}
+	return 0
+}
+
+func (x *RevocationListPart) GetDer() []byte {
+	if x != nil {
+		return x.Der
+	}
+	return nil
+}
+
+type CRLsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Issuer        []byte                 `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	From          int64                  `protobuf:"varint,10,opt,name=from,proto3" json:"from,omitempty"` // shard
+	Limit         int64                  `protobuf:"varint,11,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CRLsRequest) Reset() {
+	*x = CRLsRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CRLsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CRLsRequest) ProtoMessage() {}
+
+func (x *CRLsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CRLsRequest.ProtoReflect.Descriptor instead.
+func (*CRLsRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *CRLsRequest) GetIssuer() []byte {
+	if x != nil {
+		return x.Issuer
+	}
+	return nil
+}
+
+func (x *CRLsRequest) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *CRLsRequest) GetLimit() int64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type CRLsResponse struct {
+	state         protoimpl.MessageState       `protogen:"open.v1"`
+	Crls          []*CertificateRevocationList `protobuf:"bytes,1,rep,name=crls,proto3" json:"crls,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CRLsResponse) Reset() {
+	*x = CRLsResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CRLsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CRLsResponse) ProtoMessage() {}
+
+func (x *CRLsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CRLsResponse.ProtoReflect.Descriptor instead.
+func (*CRLsResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *CRLsResponse) GetCrls() []*CertificateRevocationList {
+	if x != nil {
+		return x.Crls
+	}
+	return nil
+}
+
+type PutCRLPartResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutCRLPartResponse) Reset() {
+	*x = PutCRLPartResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutCRLPartResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutCRLPartResponse) ProtoMessage() {}
+
+func (x *PutCRLPartResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutCRLPartResponse.ProtoReflect.Descriptor instead.
+func (*PutCRLPartResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{26}
+}
+
 type PingRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1117,7 +1341,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[23]
+	mi := &file_internal_rpc_sa_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1129,7 +1353,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[23]
+	mi := &file_internal_rpc_sa_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1142,7 +1366,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{23}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{27}
 }
 
 type PingResponse struct {
@@ -1153,7 +1377,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[24]
+	mi := &file_internal_rpc_sa_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1165,7 +1389,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[24]
+	mi := &file_internal_rpc_sa_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1178,7 +1402,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{24}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{28}
 }
 
 type CreateAccountRequest struct {
@@ -1190,7 +1414,7 @@ type CreateAccountRequest struct {
 
 func (x *CreateAccountRequest) Reset() {
 	*x = CreateAccountRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[25]
+	mi := &file_internal_rpc_sa_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1426,7 @@ func (x *CreateAccountRequest) String() string {
 func (*CreateAccountRequest) ProtoMessage() {}
 
 func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[25]
+	mi := &file_internal_rpc_sa_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1439,7 @@ func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountRequest.ProtoReflect.Descriptor instead.
 func (*CreateAccountRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{25}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CreateAccountRequest) GetAccount() *acmepb.Account {
@@ -1235,7 +1459,7 @@ type CreateAccountResponse struct {
 
 func (x *CreateAccountResponse) Reset() {
 	*x = CreateAccountResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[26]
+	mi := &file_internal_rpc_sa_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1471,7 @@ func (x *CreateAccountResponse) String() string {
 func (*CreateAccountResponse) ProtoMessage() {}
 
 func (x *CreateAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[26]
+	mi := &file_internal_rpc_sa_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1484,7 @@ func (x *CreateAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountResponse.ProtoReflect.Descriptor instead.
 func (*CreateAccountResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{26}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CreateAccountResponse) GetStored() *acmepb.Account {
@@ -1289,7 +1513,7 @@ type UpdateAccountRequest struct {
 
 func (x *UpdateAccountRequest) Reset() {
 	*x = UpdateAccountRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[27]
+	mi := &file_internal_rpc_sa_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1301,7 +1525,7 @@ func (x *UpdateAccountRequest) String() string {
 func (*UpdateAccountRequest) ProtoMessage() {}
 
 func (x *UpdateAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[27]
+	mi := &file_internal_rpc_sa_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1314,7 +1538,7 @@ func (x *UpdateAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAccountRequest.ProtoReflect.Descriptor instead.
 func (*UpdateAccountRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{27}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *UpdateAccountRequest) GetAccount() []byte {
@@ -1356,7 +1580,7 @@ type ChangeAccountKeyRequest struct {
 
 func (x *ChangeAccountKeyRequest) Reset() {
 	*x = ChangeAccountKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[28]
+	mi := &file_internal_rpc_sa_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1592,7 @@ func (x *ChangeAccountKeyRequest) String() string {
 func (*ChangeAccountKeyRequest) ProtoMessage() {}
 
 func (x *ChangeAccountKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[28]
+	mi := &file_internal_rpc_sa_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1605,7 @@ func (x *ChangeAccountKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeAccountKeyRequest.ProtoReflect.Descriptor instead.
 func (*ChangeAccountKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{28}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ChangeAccountKeyRequest) GetAccount() []byte {
@@ -1415,7 +1639,7 @@ type CreateOrderRequest struct {
 
 func (x *CreateOrderRequest) Reset() {
 	*x = CreateOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[29]
+	mi := &file_internal_rpc_sa_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +1651,7 @@ func (x *CreateOrderRequest) String() string {
 func (*CreateOrderRequest) ProtoMessage() {}
 
 func (x *CreateOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[29]
+	mi := &file_internal_rpc_sa_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +1664,7 @@ func (x *CreateOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrderRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{29}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CreateOrderRequest) GetOrder() *acmepb.Order {
@@ -1465,7 +1689,7 @@ type CreateOrderResponse struct {
 
 func (x *CreateOrderResponse) Reset() {
 	*x = CreateOrderResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[30]
+	mi := &file_internal_rpc_sa_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1701,7 @@ func (x *CreateOrderResponse) String() string {
 func (*CreateOrderResponse) ProtoMessage() {}
 
 func (x *CreateOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[30]
+	mi := &file_internal_rpc_sa_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +1714,7 @@ func (x *CreateOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrderResponse.ProtoReflect.Descriptor instead.
 func (*CreateOrderResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{30}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{34}
 }
 
 type ReusableAuthorizationsRequest struct {
@@ -1508,7 +1732,7 @@ type ReusableAuthorizationsRequest struct {
 
 func (x *ReusableAuthorizationsRequest) Reset() {
 	*x = ReusableAuthorizationsRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[31]
+	mi := &file_internal_rpc_sa_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1520,7 +1744,7 @@ func (x *ReusableAuthorizationsRequest) String() string {
 func (*ReusableAuthorizationsRequest) ProtoMessage() {}
 
 func (x *ReusableAuthorizationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[31]
+	mi := &file_internal_rpc_sa_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1533,7 +1757,7 @@ func (x *ReusableAuthorizationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReusableAuthorizationsRequest.ProtoReflect.Descriptor instead.
 func (*ReusableAuthorizationsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{31}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ReusableAuthorizationsRequest) GetAccount() []byte {
@@ -1594,7 +1818,7 @@ type CreateAuthorizationRequest struct {
 
 func (x *CreateAuthorizationRequest) Reset() {
 	*x = CreateAuthorizationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[32]
+	mi := &file_internal_rpc_sa_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1830,7 @@ func (x *CreateAuthorizationRequest) String() string {
 func (*CreateAuthorizationRequest) ProtoMessage() {}
 
 func (x *CreateAuthorizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[32]
+	mi := &file_internal_rpc_sa_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1843,7 @@ func (x *CreateAuthorizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAuthorizationRequest.ProtoReflect.Descriptor instead.
 func (*CreateAuthorizationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{32}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CreateAuthorizationRequest) GetAuthorization() *acmepb.Authorization {
@@ -1637,7 +1861,7 @@ type CreateAuthorizationResponse struct {
 
 func (x *CreateAuthorizationResponse) Reset() {
 	*x = CreateAuthorizationResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[33]
+	mi := &file_internal_rpc_sa_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1873,7 @@ func (x *CreateAuthorizationResponse) String() string {
 func (*CreateAuthorizationResponse) ProtoMessage() {}
 
 func (x *CreateAuthorizationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[33]
+	mi := &file_internal_rpc_sa_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1886,7 @@ func (x *CreateAuthorizationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAuthorizationResponse.ProtoReflect.Descriptor instead.
 func (*CreateAuthorizationResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{33}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{37}
 }
 
 type DeactivateAuthorizationRequest struct {
@@ -1674,7 +1898,7 @@ type DeactivateAuthorizationRequest struct {
 
 func (x *DeactivateAuthorizationRequest) Reset() {
 	*x = DeactivateAuthorizationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[34]
+	mi := &file_internal_rpc_sa_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1686,7 +1910,7 @@ func (x *DeactivateAuthorizationRequest) String() string {
 func (*DeactivateAuthorizationRequest) ProtoMessage() {}
 
 func (x *DeactivateAuthorizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[34]
+	mi := &file_internal_rpc_sa_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1699,7 +1923,7 @@ func (x *DeactivateAuthorizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeactivateAuthorizationRequest.ProtoReflect.Descriptor instead.
 func (*DeactivateAuthorizationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{34}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DeactivateAuthorizationRequest) GetId() []byte {
@@ -1723,7 +1947,7 @@ type BeginValidationRequest struct {
 
 func (x *BeginValidationRequest) Reset() {
 	*x = BeginValidationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[35]
+	mi := &file_internal_rpc_sa_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1735,7 +1959,7 @@ func (x *BeginValidationRequest) String() string {
 func (*BeginValidationRequest) ProtoMessage() {}
 
 func (x *BeginValidationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[35]
+	mi := &file_internal_rpc_sa_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1748,7 +1972,7 @@ func (x *BeginValidationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginValidationRequest.ProtoReflect.Descriptor instead.
 func (*BeginValidationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{35}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BeginValidationRequest) GetAuthorization() []byte {
@@ -1806,7 +2030,7 @@ type ClaimRequest struct {
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[36]
+	mi := &file_internal_rpc_sa_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1818,7 +2042,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[36]
+	mi := &file_internal_rpc_sa_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1831,7 +2055,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{36}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ClaimRequest) GetOwner() string {
@@ -1881,7 +2105,7 @@ type RetryValidationRequest struct {
 
 func (x *RetryValidationRequest) Reset() {
 	*x = RetryValidationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[37]
+	mi := &file_internal_rpc_sa_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +2117,7 @@ func (x *RetryValidationRequest) String() string {
 func (*RetryValidationRequest) ProtoMessage() {}
 
 func (x *RetryValidationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[37]
+	mi := &file_internal_rpc_sa_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +2130,7 @@ func (x *RetryValidationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryValidationRequest.ProtoReflect.Descriptor instead.
 func (*RetryValidationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{37}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RetryValidationRequest) GetAuthorization() []byte {
@@ -1945,7 +2169,7 @@ type RetryValidationResponse struct {
 
 func (x *RetryValidationResponse) Reset() {
 	*x = RetryValidationResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[38]
+	mi := &file_internal_rpc_sa_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2181,7 @@ func (x *RetryValidationResponse) String() string {
 func (*RetryValidationResponse) ProtoMessage() {}
 
 func (x *RetryValidationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[38]
+	mi := &file_internal_rpc_sa_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2194,7 @@ func (x *RetryValidationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryValidationResponse.ProtoReflect.Descriptor instead.
 func (*RetryValidationResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{38}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{42}
 }
 
 type CompleteValidationRequest struct {
@@ -1988,7 +2212,7 @@ type CompleteValidationRequest struct {
 
 func (x *CompleteValidationRequest) Reset() {
 	*x = CompleteValidationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[39]
+	mi := &file_internal_rpc_sa_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2000,7 +2224,7 @@ func (x *CompleteValidationRequest) String() string {
 func (*CompleteValidationRequest) ProtoMessage() {}
 
 func (x *CompleteValidationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[39]
+	mi := &file_internal_rpc_sa_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2013,7 +2237,7 @@ func (x *CompleteValidationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteValidationRequest.ProtoReflect.Descriptor instead.
 func (*CompleteValidationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{39}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CompleteValidationRequest) GetAuthorization() []byte {
@@ -2074,7 +2298,7 @@ type RecordCAARequest struct {
 
 func (x *RecordCAARequest) Reset() {
 	*x = RecordCAARequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[40]
+	mi := &file_internal_rpc_sa_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2086,7 +2310,7 @@ func (x *RecordCAARequest) String() string {
 func (*RecordCAARequest) ProtoMessage() {}
 
 func (x *RecordCAARequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[40]
+	mi := &file_internal_rpc_sa_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2099,7 +2323,7 @@ func (x *RecordCAARequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCAARequest.ProtoReflect.Descriptor instead.
 func (*RecordCAARequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{40}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RecordCAARequest) GetEvidence() []*RecordCAARequest_Entry {
@@ -2117,7 +2341,7 @@ type RecordCAAResponse struct {
 
 func (x *RecordCAAResponse) Reset() {
 	*x = RecordCAAResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[41]
+	mi := &file_internal_rpc_sa_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2129,7 +2353,7 @@ func (x *RecordCAAResponse) String() string {
 func (*RecordCAAResponse) ProtoMessage() {}
 
 func (x *RecordCAAResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[41]
+	mi := &file_internal_rpc_sa_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2142,7 +2366,7 @@ func (x *RecordCAAResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCAAResponse.ProtoReflect.Descriptor instead.
 func (*RecordCAAResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{41}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{45}
 }
 
 type RecordIssuanceRequest struct {
@@ -2159,7 +2383,7 @@ type RecordIssuanceRequest struct {
 
 func (x *RecordIssuanceRequest) Reset() {
 	*x = RecordIssuanceRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[42]
+	mi := &file_internal_rpc_sa_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2171,7 +2395,7 @@ func (x *RecordIssuanceRequest) String() string {
 func (*RecordIssuanceRequest) ProtoMessage() {}
 
 func (x *RecordIssuanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[42]
+	mi := &file_internal_rpc_sa_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2184,7 +2408,7 @@ func (x *RecordIssuanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordIssuanceRequest.ProtoReflect.Descriptor instead.
 func (*RecordIssuanceRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{42}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RecordIssuanceRequest) GetCertificate() *acmepb.Certificate {
@@ -2237,7 +2461,7 @@ type RecordIssuanceResponse struct {
 
 func (x *RecordIssuanceResponse) Reset() {
 	*x = RecordIssuanceResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[43]
+	mi := &file_internal_rpc_sa_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2473,7 @@ func (x *RecordIssuanceResponse) String() string {
 func (*RecordIssuanceResponse) ProtoMessage() {}
 
 func (x *RecordIssuanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[43]
+	mi := &file_internal_rpc_sa_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2486,7 @@ func (x *RecordIssuanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordIssuanceResponse.ProtoReflect.Descriptor instead.
 func (*RecordIssuanceResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{43}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{47}
 }
 
 type CompleteIssuanceRequest struct {
@@ -2275,7 +2499,7 @@ type CompleteIssuanceRequest struct {
 
 func (x *CompleteIssuanceRequest) Reset() {
 	*x = CompleteIssuanceRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[44]
+	mi := &file_internal_rpc_sa_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2287,7 +2511,7 @@ func (x *CompleteIssuanceRequest) String() string {
 func (*CompleteIssuanceRequest) ProtoMessage() {}
 
 func (x *CompleteIssuanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[44]
+	mi := &file_internal_rpc_sa_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2300,7 +2524,7 @@ func (x *CompleteIssuanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteIssuanceRequest.ProtoReflect.Descriptor instead.
 func (*CompleteIssuanceRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{44}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CompleteIssuanceRequest) GetSerial() []byte {
@@ -2325,7 +2549,7 @@ type CompleteIssuanceResponse struct {
 
 func (x *CompleteIssuanceResponse) Reset() {
 	*x = CompleteIssuanceResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[45]
+	mi := &file_internal_rpc_sa_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2337,7 +2561,7 @@ func (x *CompleteIssuanceResponse) String() string {
 func (*CompleteIssuanceResponse) ProtoMessage() {}
 
 func (x *CompleteIssuanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[45]
+	mi := &file_internal_rpc_sa_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2350,7 +2574,7 @@ func (x *CompleteIssuanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteIssuanceResponse.ProtoReflect.Descriptor instead.
 func (*CompleteIssuanceResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{45}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{49}
 }
 
 type RecordPrecertificateRequest struct {
@@ -2363,7 +2587,7 @@ type RecordPrecertificateRequest struct {
 
 func (x *RecordPrecertificateRequest) Reset() {
 	*x = RecordPrecertificateRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[46]
+	mi := &file_internal_rpc_sa_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2375,7 +2599,7 @@ func (x *RecordPrecertificateRequest) String() string {
 func (*RecordPrecertificateRequest) ProtoMessage() {}
 
 func (x *RecordPrecertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[46]
+	mi := &file_internal_rpc_sa_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2388,7 +2612,7 @@ func (x *RecordPrecertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordPrecertificateRequest.ProtoReflect.Descriptor instead.
 func (*RecordPrecertificateRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{46}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RecordPrecertificateRequest) GetSerial() []byte {
@@ -2413,7 +2637,7 @@ type RecordPrecertificateResponse struct {
 
 func (x *RecordPrecertificateResponse) Reset() {
 	*x = RecordPrecertificateResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[47]
+	mi := &file_internal_rpc_sa_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2649,7 @@ func (x *RecordPrecertificateResponse) String() string {
 func (*RecordPrecertificateResponse) ProtoMessage() {}
 
 func (x *RecordPrecertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[47]
+	mi := &file_internal_rpc_sa_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2662,7 @@ func (x *RecordPrecertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordPrecertificateResponse.ProtoReflect.Descriptor instead.
 func (*RecordPrecertificateResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{47}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{51}
 }
 
 type RecordSCTsRequest struct {
@@ -2451,7 +2675,7 @@ type RecordSCTsRequest struct {
 
 func (x *RecordSCTsRequest) Reset() {
 	*x = RecordSCTsRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[48]
+	mi := &file_internal_rpc_sa_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2463,7 +2687,7 @@ func (x *RecordSCTsRequest) String() string {
 func (*RecordSCTsRequest) ProtoMessage() {}
 
 func (x *RecordSCTsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[48]
+	mi := &file_internal_rpc_sa_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2476,7 +2700,7 @@ func (x *RecordSCTsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordSCTsRequest.ProtoReflect.Descriptor instead.
 func (*RecordSCTsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{48}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RecordSCTsRequest) GetSerial() []byte {
@@ -2501,7 +2725,7 @@ type RecordSCTsResponse struct {
 
 func (x *RecordSCTsResponse) Reset() {
 	*x = RecordSCTsResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[49]
+	mi := &file_internal_rpc_sa_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2513,7 +2737,7 @@ func (x *RecordSCTsResponse) String() string {
 func (*RecordSCTsResponse) ProtoMessage() {}
 
 func (x *RecordSCTsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[49]
+	mi := &file_internal_rpc_sa_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2526,7 +2750,7 @@ func (x *RecordSCTsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordSCTsResponse.ProtoReflect.Descriptor instead.
 func (*RecordSCTsResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{49}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{53}
 }
 
 type CompleteSubmissionRequest struct {
@@ -2538,7 +2762,7 @@ type CompleteSubmissionRequest struct {
 
 func (x *CompleteSubmissionRequest) Reset() {
 	*x = CompleteSubmissionRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[50]
+	mi := &file_internal_rpc_sa_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2550,7 +2774,7 @@ func (x *CompleteSubmissionRequest) String() string {
 func (*CompleteSubmissionRequest) ProtoMessage() {}
 
 func (x *CompleteSubmissionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[50]
+	mi := &file_internal_rpc_sa_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2563,7 +2787,7 @@ func (x *CompleteSubmissionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteSubmissionRequest.ProtoReflect.Descriptor instead.
 func (*CompleteSubmissionRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{50}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CompleteSubmissionRequest) GetSerial() []byte {
@@ -2581,7 +2805,7 @@ type CompleteSubmissionResponse struct {
 
 func (x *CompleteSubmissionResponse) Reset() {
 	*x = CompleteSubmissionResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[51]
+	mi := &file_internal_rpc_sa_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2593,7 +2817,7 @@ func (x *CompleteSubmissionResponse) String() string {
 func (*CompleteSubmissionResponse) ProtoMessage() {}
 
 func (x *CompleteSubmissionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[51]
+	mi := &file_internal_rpc_sa_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2606,7 +2830,7 @@ func (x *CompleteSubmissionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteSubmissionResponse.ProtoReflect.Descriptor instead.
 func (*CompleteSubmissionResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{51}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{55}
 }
 
 type FailIssuanceRequest struct {
@@ -2619,7 +2843,7 @@ type FailIssuanceRequest struct {
 
 func (x *FailIssuanceRequest) Reset() {
 	*x = FailIssuanceRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[52]
+	mi := &file_internal_rpc_sa_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2631,7 +2855,7 @@ func (x *FailIssuanceRequest) String() string {
 func (*FailIssuanceRequest) ProtoMessage() {}
 
 func (x *FailIssuanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[52]
+	mi := &file_internal_rpc_sa_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2644,7 +2868,7 @@ func (x *FailIssuanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailIssuanceRequest.ProtoReflect.Descriptor instead.
 func (*FailIssuanceRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{52}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *FailIssuanceRequest) GetSerial() []byte {
@@ -2669,7 +2893,7 @@ type FailIssuanceResponse struct {
 
 func (x *FailIssuanceResponse) Reset() {
 	*x = FailIssuanceResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[53]
+	mi := &file_internal_rpc_sa_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2681,7 +2905,7 @@ func (x *FailIssuanceResponse) String() string {
 func (*FailIssuanceResponse) ProtoMessage() {}
 
 func (x *FailIssuanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[53]
+	mi := &file_internal_rpc_sa_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2694,7 +2918,7 @@ func (x *FailIssuanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailIssuanceResponse.ProtoReflect.Descriptor instead.
 func (*FailIssuanceResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{53}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{57}
 }
 
 type RevokeRequest struct {
@@ -2706,7 +2930,7 @@ type RevokeRequest struct {
 
 func (x *RevokeRequest) Reset() {
 	*x = RevokeRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[54]
+	mi := &file_internal_rpc_sa_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2718,7 +2942,7 @@ func (x *RevokeRequest) String() string {
 func (*RevokeRequest) ProtoMessage() {}
 
 func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[54]
+	mi := &file_internal_rpc_sa_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2731,7 +2955,7 @@ func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeRequest.ProtoReflect.Descriptor instead.
 func (*RevokeRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{54}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *RevokeRequest) GetRevocation() *acmepb.Revocation {
@@ -2749,7 +2973,7 @@ type RevokeResponse struct {
 
 func (x *RevokeResponse) Reset() {
 	*x = RevokeResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[55]
+	mi := &file_internal_rpc_sa_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2761,7 +2985,7 @@ func (x *RevokeResponse) String() string {
 func (*RevokeResponse) ProtoMessage() {}
 
 func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[55]
+	mi := &file_internal_rpc_sa_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2774,7 +2998,7 @@ func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeResponse.ProtoReflect.Descriptor instead.
 func (*RevokeResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{55}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{59}
 }
 
 type RevocationsRequest struct {
@@ -2790,7 +3014,7 @@ type RevocationsRequest struct {
 
 func (x *RevocationsRequest) Reset() {
 	*x = RevocationsRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[56]
+	mi := &file_internal_rpc_sa_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2802,7 +3026,7 @@ func (x *RevocationsRequest) String() string {
 func (*RevocationsRequest) ProtoMessage() {}
 
 func (x *RevocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[56]
+	mi := &file_internal_rpc_sa_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2815,7 +3039,7 @@ func (x *RevocationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationsRequest.ProtoReflect.Descriptor instead.
 func (*RevocationsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{56}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RevocationsRequest) GetIssuer() []byte {
@@ -2862,7 +3086,7 @@ type RevocationsResponse struct {
 
 func (x *RevocationsResponse) Reset() {
 	*x = RevocationsResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[57]
+	mi := &file_internal_rpc_sa_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2874,7 +3098,7 @@ func (x *RevocationsResponse) String() string {
 func (*RevocationsResponse) ProtoMessage() {}
 
 func (x *RevocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[57]
+	mi := &file_internal_rpc_sa_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2887,7 +3111,7 @@ func (x *RevocationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationsResponse.ProtoReflect.Descriptor instead.
 func (*RevocationsResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{57}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RevocationsResponse) GetRevocations() []*acmepb.Revocation {
@@ -2907,7 +3131,7 @@ type LatestRevocationRequest struct {
 
 func (x *LatestRevocationRequest) Reset() {
 	*x = LatestRevocationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[58]
+	mi := &file_internal_rpc_sa_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2919,7 +3143,7 @@ func (x *LatestRevocationRequest) String() string {
 func (*LatestRevocationRequest) ProtoMessage() {}
 
 func (x *LatestRevocationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[58]
+	mi := &file_internal_rpc_sa_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2932,7 +3156,7 @@ func (x *LatestRevocationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRevocationRequest.ProtoReflect.Descriptor instead.
 func (*LatestRevocationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{58}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *LatestRevocationRequest) GetIssuer() []byte {
@@ -2958,7 +3182,7 @@ type LatestRevocationResponse struct {
 
 func (x *LatestRevocationResponse) Reset() {
 	*x = LatestRevocationResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[59]
+	mi := &file_internal_rpc_sa_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2970,7 +3194,7 @@ func (x *LatestRevocationResponse) String() string {
 func (*LatestRevocationResponse) ProtoMessage() {}
 
 func (x *LatestRevocationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[59]
+	mi := &file_internal_rpc_sa_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2983,7 +3207,7 @@ func (x *LatestRevocationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRevocationResponse.ProtoReflect.Descriptor instead.
 func (*LatestRevocationResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{59}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *LatestRevocationResponse) GetAt() *timestamppb.Timestamp {
@@ -3002,7 +3226,7 @@ type PublishCRLRequest struct {
 
 func (x *PublishCRLRequest) Reset() {
 	*x = PublishCRLRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[60]
+	mi := &file_internal_rpc_sa_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3014,7 +3238,7 @@ func (x *PublishCRLRequest) String() string {
 func (*PublishCRLRequest) ProtoMessage() {}
 
 func (x *PublishCRLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[60]
+	mi := &file_internal_rpc_sa_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3027,7 +3251,7 @@ func (x *PublishCRLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishCRLRequest.ProtoReflect.Descriptor instead.
 func (*PublishCRLRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{60}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *PublishCRLRequest) GetCrl() *CertificateRevocationList {
@@ -3045,7 +3269,7 @@ type PublishCRLResponse struct {
 
 func (x *PublishCRLResponse) Reset() {
 	*x = PublishCRLResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[61]
+	mi := &file_internal_rpc_sa_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3057,7 +3281,7 @@ func (x *PublishCRLResponse) String() string {
 func (*PublishCRLResponse) ProtoMessage() {}
 
 func (x *PublishCRLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[61]
+	mi := &file_internal_rpc_sa_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3070,7 +3294,7 @@ func (x *PublishCRLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishCRLResponse.ProtoReflect.Descriptor instead.
 func (*PublishCRLResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{61}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{65}
 }
 
 type PutIssuerRequest struct {
@@ -3082,7 +3306,7 @@ type PutIssuerRequest struct {
 
 func (x *PutIssuerRequest) Reset() {
 	*x = PutIssuerRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[62]
+	mi := &file_internal_rpc_sa_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3094,7 +3318,7 @@ func (x *PutIssuerRequest) String() string {
 func (*PutIssuerRequest) ProtoMessage() {}
 
 func (x *PutIssuerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[62]
+	mi := &file_internal_rpc_sa_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3107,7 +3331,7 @@ func (x *PutIssuerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutIssuerRequest.ProtoReflect.Descriptor instead.
 func (*PutIssuerRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{62}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *PutIssuerRequest) GetIssuer() *acmepb.Issuer {
@@ -3125,7 +3349,7 @@ type PutIssuerResponse struct {
 
 func (x *PutIssuerResponse) Reset() {
 	*x = PutIssuerResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[63]
+	mi := &file_internal_rpc_sa_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3137,7 +3361,7 @@ func (x *PutIssuerResponse) String() string {
 func (*PutIssuerResponse) ProtoMessage() {}
 
 func (x *PutIssuerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[63]
+	mi := &file_internal_rpc_sa_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3150,7 +3374,7 @@ func (x *PutIssuerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutIssuerResponse.ProtoReflect.Descriptor instead.
 func (*PutIssuerResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{63}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{67}
 }
 
 type BlockKeyRequest struct {
@@ -3165,7 +3389,7 @@ type BlockKeyRequest struct {
 
 func (x *BlockKeyRequest) Reset() {
 	*x = BlockKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[64]
+	mi := &file_internal_rpc_sa_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3177,7 +3401,7 @@ func (x *BlockKeyRequest) String() string {
 func (*BlockKeyRequest) ProtoMessage() {}
 
 func (x *BlockKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[64]
+	mi := &file_internal_rpc_sa_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3190,7 +3414,7 @@ func (x *BlockKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockKeyRequest.ProtoReflect.Descriptor instead.
 func (*BlockKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{64}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *BlockKeyRequest) GetSpkiSha256() []byte {
@@ -3229,7 +3453,7 @@ type BlockKeyResponse struct {
 
 func (x *BlockKeyResponse) Reset() {
 	*x = BlockKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[65]
+	mi := &file_internal_rpc_sa_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3241,7 +3465,7 @@ func (x *BlockKeyResponse) String() string {
 func (*BlockKeyResponse) ProtoMessage() {}
 
 func (x *BlockKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[65]
+	mi := &file_internal_rpc_sa_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3254,7 +3478,7 @@ func (x *BlockKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockKeyResponse.ProtoReflect.Descriptor instead.
 func (*BlockKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{65}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{69}
 }
 
 type KeyBlockedRequest struct {
@@ -3266,7 +3490,7 @@ type KeyBlockedRequest struct {
 
 func (x *KeyBlockedRequest) Reset() {
 	*x = KeyBlockedRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[66]
+	mi := &file_internal_rpc_sa_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3278,7 +3502,7 @@ func (x *KeyBlockedRequest) String() string {
 func (*KeyBlockedRequest) ProtoMessage() {}
 
 func (x *KeyBlockedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[66]
+	mi := &file_internal_rpc_sa_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3291,7 +3515,7 @@ func (x *KeyBlockedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyBlockedRequest.ProtoReflect.Descriptor instead.
 func (*KeyBlockedRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{66}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *KeyBlockedRequest) GetSpkiSha256() []byte {
@@ -3310,7 +3534,7 @@ type KeyBlockedResponse struct {
 
 func (x *KeyBlockedResponse) Reset() {
 	*x = KeyBlockedResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[67]
+	mi := &file_internal_rpc_sa_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3322,7 +3546,7 @@ func (x *KeyBlockedResponse) String() string {
 func (*KeyBlockedResponse) ProtoMessage() {}
 
 func (x *KeyBlockedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[67]
+	mi := &file_internal_rpc_sa_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3335,7 +3559,7 @@ func (x *KeyBlockedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyBlockedResponse.ProtoReflect.Descriptor instead.
 func (*KeyBlockedResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{67}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *KeyBlockedResponse) GetBlocked() bool {
@@ -3356,7 +3580,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[68]
+	mi := &file_internal_rpc_sa_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3368,7 +3592,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[68]
+	mi := &file_internal_rpc_sa_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3381,7 +3605,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{68}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *LeaseRequest) GetName() string {
@@ -3414,7 +3638,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[69]
+	mi := &file_internal_rpc_sa_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3426,7 +3650,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[69]
+	mi := &file_internal_rpc_sa_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3439,7 +3663,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{69}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *LeaseResponse) GetHeld() bool {
@@ -3465,7 +3689,7 @@ type ExternalKey struct {
 
 func (x *ExternalKey) Reset() {
 	*x = ExternalKey{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[70]
+	mi := &file_internal_rpc_sa_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3477,7 +3701,7 @@ func (x *ExternalKey) String() string {
 func (*ExternalKey) ProtoMessage() {}
 
 func (x *ExternalKey) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[70]
+	mi := &file_internal_rpc_sa_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3490,7 +3714,7 @@ func (x *ExternalKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKey.ProtoReflect.Descriptor instead.
 func (*ExternalKey) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{70}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ExternalKey) GetId() string {
@@ -3558,7 +3782,7 @@ type CreateExternalKeyRequest struct {
 
 func (x *CreateExternalKeyRequest) Reset() {
 	*x = CreateExternalKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[71]
+	mi := &file_internal_rpc_sa_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3570,7 +3794,7 @@ func (x *CreateExternalKeyRequest) String() string {
 func (*CreateExternalKeyRequest) ProtoMessage() {}
 
 func (x *CreateExternalKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[71]
+	mi := &file_internal_rpc_sa_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3583,7 +3807,7 @@ func (x *CreateExternalKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateExternalKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateExternalKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{71}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *CreateExternalKeyRequest) GetKey() *ExternalKey {
@@ -3601,7 +3825,7 @@ type CreateExternalKeyResponse struct {
 
 func (x *CreateExternalKeyResponse) Reset() {
 	*x = CreateExternalKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[72]
+	mi := &file_internal_rpc_sa_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3613,7 +3837,7 @@ func (x *CreateExternalKeyResponse) String() string {
 func (*CreateExternalKeyResponse) ProtoMessage() {}
 
 func (x *CreateExternalKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[72]
+	mi := &file_internal_rpc_sa_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3626,7 +3850,7 @@ func (x *CreateExternalKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateExternalKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateExternalKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{72}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{76}
 }
 
 type ExternalKeyRequest struct {
@@ -3639,7 +3863,7 @@ type ExternalKeyRequest struct {
 
 func (x *ExternalKeyRequest) Reset() {
 	*x = ExternalKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[73]
+	mi := &file_internal_rpc_sa_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3651,7 +3875,7 @@ func (x *ExternalKeyRequest) String() string {
 func (*ExternalKeyRequest) ProtoMessage() {}
 
 func (x *ExternalKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[73]
+	mi := &file_internal_rpc_sa_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3664,7 +3888,7 @@ func (x *ExternalKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeyRequest.ProtoReflect.Descriptor instead.
 func (*ExternalKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{73}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ExternalKeyRequest) GetDirectory() string {
@@ -3690,7 +3914,7 @@ type ExternalKeyResponse struct {
 
 func (x *ExternalKeyResponse) Reset() {
 	*x = ExternalKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[74]
+	mi := &file_internal_rpc_sa_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3702,7 +3926,7 @@ func (x *ExternalKeyResponse) String() string {
 func (*ExternalKeyResponse) ProtoMessage() {}
 
 func (x *ExternalKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[74]
+	mi := &file_internal_rpc_sa_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3715,7 +3939,7 @@ func (x *ExternalKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeyResponse.ProtoReflect.Descriptor instead.
 func (*ExternalKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{74}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ExternalKeyResponse) GetKey() *ExternalKey {
@@ -3734,7 +3958,7 @@ type ExternalKeysRequest struct {
 
 func (x *ExternalKeysRequest) Reset() {
 	*x = ExternalKeysRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[75]
+	mi := &file_internal_rpc_sa_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3746,7 +3970,7 @@ func (x *ExternalKeysRequest) String() string {
 func (*ExternalKeysRequest) ProtoMessage() {}
 
 func (x *ExternalKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[75]
+	mi := &file_internal_rpc_sa_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3759,7 +3983,7 @@ func (x *ExternalKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeysRequest.ProtoReflect.Descriptor instead.
 func (*ExternalKeysRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{75}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ExternalKeysRequest) GetDirectory() string {
@@ -3778,7 +4002,7 @@ type ExternalKeysResponse struct {
 
 func (x *ExternalKeysResponse) Reset() {
 	*x = ExternalKeysResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[76]
+	mi := &file_internal_rpc_sa_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3790,7 +4014,7 @@ func (x *ExternalKeysResponse) String() string {
 func (*ExternalKeysResponse) ProtoMessage() {}
 
 func (x *ExternalKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[76]
+	mi := &file_internal_rpc_sa_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3803,7 +4027,7 @@ func (x *ExternalKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeysResponse.ProtoReflect.Descriptor instead.
 func (*ExternalKeysResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{76}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ExternalKeysResponse) GetKeys() []*ExternalKey {
@@ -3824,7 +4048,7 @@ type RevokeExternalKeyRequest struct {
 
 func (x *RevokeExternalKeyRequest) Reset() {
 	*x = RevokeExternalKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[77]
+	mi := &file_internal_rpc_sa_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3836,7 +4060,7 @@ func (x *RevokeExternalKeyRequest) String() string {
 func (*RevokeExternalKeyRequest) ProtoMessage() {}
 
 func (x *RevokeExternalKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[77]
+	mi := &file_internal_rpc_sa_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3849,7 +4073,7 @@ func (x *RevokeExternalKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeExternalKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeExternalKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{77}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *RevokeExternalKeyRequest) GetDirectory() string {
@@ -3881,7 +4105,7 @@ type RevokeExternalKeyResponse struct {
 
 func (x *RevokeExternalKeyResponse) Reset() {
 	*x = RevokeExternalKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[78]
+	mi := &file_internal_rpc_sa_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3893,7 +4117,7 @@ func (x *RevokeExternalKeyResponse) String() string {
 func (*RevokeExternalKeyResponse) ProtoMessage() {}
 
 func (x *RevokeExternalKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[78]
+	mi := &file_internal_rpc_sa_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3906,7 +4130,7 @@ func (x *RevokeExternalKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeExternalKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeExternalKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{78}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{82}
 }
 
 type RenewalOrder struct {
@@ -3926,7 +4150,7 @@ type RenewalOrder struct {
 
 func (x *RenewalOrder) Reset() {
 	*x = RenewalOrder{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[79]
+	mi := &file_internal_rpc_sa_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3938,7 +4162,7 @@ func (x *RenewalOrder) String() string {
 func (*RenewalOrder) ProtoMessage() {}
 
 func (x *RenewalOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[79]
+	mi := &file_internal_rpc_sa_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3951,7 +4175,7 @@ func (x *RenewalOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrder.ProtoReflect.Descriptor instead.
 func (*RenewalOrder) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{79}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *RenewalOrder) GetId() []byte {
@@ -4026,7 +4250,7 @@ type RenewalOrderRequest struct {
 
 func (x *RenewalOrderRequest) Reset() {
 	*x = RenewalOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[80]
+	mi := &file_internal_rpc_sa_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4038,7 +4262,7 @@ func (x *RenewalOrderRequest) String() string {
 func (*RenewalOrderRequest) ProtoMessage() {}
 
 func (x *RenewalOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[80]
+	mi := &file_internal_rpc_sa_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4051,7 +4275,7 @@ func (x *RenewalOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrderRequest.ProtoReflect.Descriptor instead.
 func (*RenewalOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{80}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *RenewalOrderRequest) GetCertificate() *acmepb.Certificate {
@@ -4070,7 +4294,7 @@ type RenewalOrderResponse struct {
 
 func (x *RenewalOrderResponse) Reset() {
 	*x = RenewalOrderResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[81]
+	mi := &file_internal_rpc_sa_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4082,7 +4306,7 @@ func (x *RenewalOrderResponse) String() string {
 func (*RenewalOrderResponse) ProtoMessage() {}
 
 func (x *RenewalOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[81]
+	mi := &file_internal_rpc_sa_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4095,7 +4319,7 @@ func (x *RenewalOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrderResponse.ProtoReflect.Descriptor instead.
 func (*RenewalOrderResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{81}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *RenewalOrderResponse) GetOrder() *RenewalOrder {
@@ -4114,7 +4338,7 @@ type CreateRenewalOrderRequest struct {
 
 func (x *CreateRenewalOrderRequest) Reset() {
 	*x = CreateRenewalOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[82]
+	mi := &file_internal_rpc_sa_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4126,7 +4350,7 @@ func (x *CreateRenewalOrderRequest) String() string {
 func (*CreateRenewalOrderRequest) ProtoMessage() {}
 
 func (x *CreateRenewalOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[82]
+	mi := &file_internal_rpc_sa_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4139,7 +4363,7 @@ func (x *CreateRenewalOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRenewalOrderRequest.ProtoReflect.Descriptor instead.
 func (*CreateRenewalOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{82}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *CreateRenewalOrderRequest) GetOrder() *RenewalOrder {
@@ -4157,7 +4381,7 @@ type CreateRenewalOrderResponse struct {
 
 func (x *CreateRenewalOrderResponse) Reset() {
 	*x = CreateRenewalOrderResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[83]
+	mi := &file_internal_rpc_sa_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4169,7 +4393,7 @@ func (x *CreateRenewalOrderResponse) String() string {
 func (*CreateRenewalOrderResponse) ProtoMessage() {}
 
 func (x *CreateRenewalOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[83]
+	mi := &file_internal_rpc_sa_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4182,7 +4406,7 @@ func (x *CreateRenewalOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRenewalOrderResponse.ProtoReflect.Descriptor instead.
 func (*CreateRenewalOrderResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{83}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{87}
 }
 
 type RenewalOrdersRequest struct {
@@ -4193,7 +4417,7 @@ type RenewalOrdersRequest struct {
 
 func (x *RenewalOrdersRequest) Reset() {
 	*x = RenewalOrdersRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[84]
+	mi := &file_internal_rpc_sa_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4205,7 +4429,7 @@ func (x *RenewalOrdersRequest) String() string {
 func (*RenewalOrdersRequest) ProtoMessage() {}
 
 func (x *RenewalOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[84]
+	mi := &file_internal_rpc_sa_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4218,7 +4442,7 @@ func (x *RenewalOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrdersRequest.ProtoReflect.Descriptor instead.
 func (*RenewalOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{84}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{88}
 }
 
 type RenewalOrdersResponse struct {
@@ -4230,7 +4454,7 @@ type RenewalOrdersResponse struct {
 
 func (x *RenewalOrdersResponse) Reset() {
 	*x = RenewalOrdersResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[85]
+	mi := &file_internal_rpc_sa_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4242,7 +4466,7 @@ func (x *RenewalOrdersResponse) String() string {
 func (*RenewalOrdersResponse) ProtoMessage() {}
 
 func (x *RenewalOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[85]
+	mi := &file_internal_rpc_sa_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4255,7 +4479,7 @@ func (x *RenewalOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrdersResponse.ProtoReflect.Descriptor instead.
 func (*RenewalOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{85}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *RenewalOrdersResponse) GetOrders() []*RenewalOrder {
@@ -4275,7 +4499,7 @@ type CancelOrderRequest struct {
 
 func (x *CancelOrderRequest) Reset() {
 	*x = CancelOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[86]
+	mi := &file_internal_rpc_sa_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4287,7 +4511,7 @@ func (x *CancelOrderRequest) String() string {
 func (*CancelOrderRequest) ProtoMessage() {}
 
 func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[86]
+	mi := &file_internal_rpc_sa_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4300,7 +4524,7 @@ func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{86}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *CancelOrderRequest) GetId() []byte {
@@ -4326,7 +4550,7 @@ type OrdersClaimedResponse struct {
 
 func (x *OrdersClaimedResponse) Reset() {
 	*x = OrdersClaimedResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[87]
+	mi := &file_internal_rpc_sa_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4338,7 +4562,7 @@ func (x *OrdersClaimedResponse) String() string {
 func (*OrdersClaimedResponse) ProtoMessage() {}
 
 func (x *OrdersClaimedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[87]
+	mi := &file_internal_rpc_sa_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4351,7 +4575,7 @@ func (x *OrdersClaimedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrdersClaimedResponse.ProtoReflect.Descriptor instead.
 func (*OrdersClaimedResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{87}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *OrdersClaimedResponse) GetOrders() []*acmepb.Order {
@@ -4373,7 +4597,7 @@ type InventoryRequest struct {
 
 func (x *InventoryRequest) Reset() {
 	*x = InventoryRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[88]
+	mi := &file_internal_rpc_sa_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4385,7 +4609,7 @@ func (x *InventoryRequest) String() string {
 func (*InventoryRequest) ProtoMessage() {}
 
 func (x *InventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[88]
+	mi := &file_internal_rpc_sa_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4398,7 +4622,7 @@ func (x *InventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InventoryRequest.ProtoReflect.Descriptor instead.
 func (*InventoryRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{88}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *InventoryRequest) GetExpiresAfter() *timestamppb.Timestamp {
@@ -4439,7 +4663,7 @@ type KeysToSweepRequest struct {
 
 func (x *KeysToSweepRequest) Reset() {
 	*x = KeysToSweepRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[89]
+	mi := &file_internal_rpc_sa_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4451,7 +4675,7 @@ func (x *KeysToSweepRequest) String() string {
 func (*KeysToSweepRequest) ProtoMessage() {}
 
 func (x *KeysToSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[89]
+	mi := &file_internal_rpc_sa_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4464,7 +4688,7 @@ func (x *KeysToSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysToSweepRequest.ProtoReflect.Descriptor instead.
 func (*KeysToSweepRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{89}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *KeysToSweepRequest) GetBefore() *timestamppb.Timestamp {
@@ -4490,7 +4714,7 @@ type KeysToSweepResponse struct {
 
 func (x *KeysToSweepResponse) Reset() {
 	*x = KeysToSweepResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[90]
+	mi := &file_internal_rpc_sa_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4502,7 +4726,7 @@ func (x *KeysToSweepResponse) String() string {
 func (*KeysToSweepResponse) ProtoMessage() {}
 
 func (x *KeysToSweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[90]
+	mi := &file_internal_rpc_sa_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4515,7 +4739,7 @@ func (x *KeysToSweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysToSweepResponse.ProtoReflect.Descriptor instead.
 func (*KeysToSweepResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{90}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *KeysToSweepResponse) GetKeys() []*BlockKeyRequest {
@@ -4537,7 +4761,7 @@ type RecordKeySweepRequest struct {
 
 func (x *RecordKeySweepRequest) Reset() {
 	*x = RecordKeySweepRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[91]
+	mi := &file_internal_rpc_sa_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4549,7 +4773,7 @@ func (x *RecordKeySweepRequest) String() string {
 func (*RecordKeySweepRequest) ProtoMessage() {}
 
 func (x *RecordKeySweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[91]
+	mi := &file_internal_rpc_sa_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4562,7 +4786,7 @@ func (x *RecordKeySweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordKeySweepRequest.ProtoReflect.Descriptor instead.
 func (*RecordKeySweepRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{91}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *RecordKeySweepRequest) GetSpkiSha256() []byte {
@@ -4601,7 +4825,7 @@ type RecordKeySweepResponse struct {
 
 func (x *RecordKeySweepResponse) Reset() {
 	*x = RecordKeySweepResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[92]
+	mi := &file_internal_rpc_sa_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4613,7 +4837,7 @@ func (x *RecordKeySweepResponse) String() string {
 func (*RecordKeySweepResponse) ProtoMessage() {}
 
 func (x *RecordKeySweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[92]
+	mi := &file_internal_rpc_sa_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4626,7 +4850,7 @@ func (x *RecordKeySweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordKeySweepResponse.ProtoReflect.Descriptor instead.
 func (*RecordKeySweepResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{92}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{96}
 }
 
 type RecordCAARequest_Entry struct {
@@ -4639,7 +4863,7 @@ type RecordCAARequest_Entry struct {
 
 func (x *RecordCAARequest_Entry) Reset() {
 	*x = RecordCAARequest_Entry{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[93]
+	mi := &file_internal_rpc_sa_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4651,7 +4875,7 @@ func (x *RecordCAARequest_Entry) String() string {
 func (*RecordCAARequest_Entry) ProtoMessage() {}
 
 func (x *RecordCAARequest_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[93]
+	mi := &file_internal_rpc_sa_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4664,7 +4888,7 @@ func (x *RecordCAARequest_Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCAARequest_Entry.ProtoReflect.Descriptor instead.
 func (*RecordCAARequest_Entry) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{40, 0}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{44, 0}
 }
 
 func (x *RecordCAARequest_Entry) GetAuthorization() []byte {
@@ -4738,7 +4962,7 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\x06issuer\x18\x01 \x01(\fR\x06issuer\x12\x14\n" +
 	"\x05shard\x18\x02 \x01(\x03R\x05shard\"G\n" +
 	"\vCRLResponse\x128\n" +
-	"\x03crl\x18\x01 \x01(\v2&.cairn.sa.v1.CertificateRevocationListR\x03crl\"\xed\x01\n" +
+	"\x03crl\x18\x01 \x01(\v2&.cairn.sa.v1.CertificateRevocationListR\x03crl\"\x81\x02\n" +
 	"\x19CertificateRevocationList\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\fR\x06issuer\x12\x14\n" +
 	"\x05shard\x18\x02 \x01(\x03R\x05shard\x12\x16\n" +
@@ -4748,7 +4972,22 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"thisUpdate\x12;\n" +
 	"\vnext_update\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"nextUpdate\x12\x10\n" +
-	"\x03der\x18\x14 \x01(\fR\x03der\"\r\n" +
+	"\x03der\x18\x14 \x01(\fR\x03der\x12\x12\n" +
+	"\x04size\x18\x15 \x01(\x03R\x04size\"\x80\x01\n" +
+	"\x12RevocationListPart\x12\x16\n" +
+	"\x06issuer\x18\x01 \x01(\fR\x06issuer\x12\x14\n" +
+	"\x05shard\x18\x02 \x01(\x03R\x05shard\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x03R\x06number\x12\x12\n" +
+	"\x04part\x18\x04 \x01(\x03R\x04part\x12\x10\n" +
+	"\x03der\x18\x14 \x01(\fR\x03der\"O\n" +
+	"\vCRLsRequest\x12\x16\n" +
+	"\x06issuer\x18\x01 \x01(\fR\x06issuer\x12\x12\n" +
+	"\x04from\x18\n" +
+	" \x01(\x03R\x04from\x12\x14\n" +
+	"\x05limit\x18\v \x01(\x03R\x05limit\"J\n" +
+	"\fCRLsResponse\x12:\n" +
+	"\x04crls\x18\x01 \x03(\v2&.cairn.sa.v1.CertificateRevocationListR\x04crls\"\x14\n" +
+	"\x12PutCRLPartResponse\"\r\n" +
 	"\vPingRequest\"\x0e\n" +
 	"\fPingResponse\"H\n" +
 	"\x14CreateAccountRequest\x120\n" +
@@ -4978,7 +5217,7 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
 	"\x05found\x18\v \x01(\x03R\x05found\x12\x18\n" +
 	"\arevoked\x18\f \x01(\x03R\arevoked\"\x18\n" +
-	"\x16RecordKeySweepResponse2\xac#\n" +
+	"\x16RecordKeySweepResponse2\x95%\n" +
 	"\x10StorageAuthority\x12I\n" +
 	"\aAccount\x12\x1b.cairn.sa.v1.AccountRequest\x1a\x1c.cairn.sa.v1.AccountResponse\"\x03\x90\x02\x01\x12S\n" +
 	"\fAccountByKey\x12 .cairn.sa.v1.AccountByKeyRequest\x1a\x1c.cairn.sa.v1.AccountResponse\"\x03\x90\x02\x01\x12U\n" +
@@ -4989,7 +5228,9 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\vCertificate\x12\x1f.cairn.sa.v1.CertificateRequest\x1a .cairn.sa.v1.CertificateResponse\"\x03\x90\x02\x01\x12F\n" +
 	"\x06Issuer\x12\x1a.cairn.sa.v1.IssuerRequest\x1a\x1b.cairn.sa.v1.IssuerResponse\"\x03\x90\x02\x01\x12I\n" +
 	"\aIssuers\x12\x1b.cairn.sa.v1.IssuersRequest\x1a\x1c.cairn.sa.v1.IssuersResponse\"\x03\x90\x02\x01\x12=\n" +
-	"\x03CRL\x12\x17.cairn.sa.v1.CRLRequest\x1a\x18.cairn.sa.v1.CRLResponse\"\x03\x90\x02\x01\x12X\n" +
+	"\x03CRL\x12\x17.cairn.sa.v1.CRLRequest\x1a\x18.cairn.sa.v1.CRLResponse\"\x03\x90\x02\x01\x12P\n" +
+	"\aCRLPart\x12\x1f.cairn.sa.v1.RevocationListPart\x1a\x1f.cairn.sa.v1.RevocationListPart\"\x03\x90\x02\x01\x12@\n" +
+	"\x04CRLs\x12\x18.cairn.sa.v1.CRLsRequest\x1a\x19.cairn.sa.v1.CRLsResponse\"\x03\x90\x02\x01\x12X\n" +
 	"\fRenewalOrder\x12 .cairn.sa.v1.RenewalOrderRequest\x1a!.cairn.sa.v1.RenewalOrderResponse\"\x03\x90\x02\x01\x12@\n" +
 	"\x04Ping\x12\x18.cairn.sa.v1.PingRequest\x1a\x19.cairn.sa.v1.PingResponse\"\x03\x90\x02\x01\x12V\n" +
 	"\rCreateAccount\x12!.cairn.sa.v1.CreateAccountRequest\x1a\".cairn.sa.v1.CreateAccountResponse\x12P\n" +
@@ -5015,7 +5256,9 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\fFailIssuance\x12 .cairn.sa.v1.FailIssuanceRequest\x1a!.cairn.sa.v1.FailIssuanceResponse\x12A\n" +
 	"\x06Revoke\x12\x1a.cairn.sa.v1.RevokeRequest\x1a\x1b.cairn.sa.v1.RevokeResponse\x12U\n" +
 	"\vRevocations\x12\x1f.cairn.sa.v1.RevocationsRequest\x1a .cairn.sa.v1.RevocationsResponse\"\x03\x90\x02\x01\x12d\n" +
-	"\x10LatestRevocation\x12$.cairn.sa.v1.LatestRevocationRequest\x1a%.cairn.sa.v1.LatestRevocationResponse\"\x03\x90\x02\x01\x12M\n" +
+	"\x10LatestRevocation\x12$.cairn.sa.v1.LatestRevocationRequest\x1a%.cairn.sa.v1.LatestRevocationResponse\"\x03\x90\x02\x01\x12S\n" +
+	"\n" +
+	"PutCRLPart\x12\x1f.cairn.sa.v1.RevocationListPart\x1a\x1f.cairn.sa.v1.PutCRLPartResponse\"\x03\x90\x02\x02\x12M\n" +
 	"\n" +
 	"PublishCRL\x12\x1e.cairn.sa.v1.PublishCRLRequest\x1a\x1f.cairn.sa.v1.PublishCRLResponse\x12O\n" +
 	"\tPutIssuer\x12\x1d.cairn.sa.v1.PutIssuerRequest\x1a\x1e.cairn.sa.v1.PutIssuerResponse\"\x03\x90\x02\x02\x12G\n" +
@@ -5048,7 +5291,7 @@ func file_internal_rpc_sa_proto_rawDescGZIP() []byte {
 	return file_internal_rpc_sa_proto_rawDescData
 }
 
-var file_internal_rpc_sa_proto_msgTypes = make([]protoimpl.MessageInfo, 94)
+var file_internal_rpc_sa_proto_msgTypes = make([]protoimpl.MessageInfo, 98)
 var file_internal_rpc_sa_proto_goTypes = []any{
 	(*AccountResponse)(nil),                // 0: cairn.sa.v1.AccountResponse
 	(*OrderResponse)(nil),                  // 1: cairn.sa.v1.OrderResponse
@@ -5073,266 +5316,277 @@ var file_internal_rpc_sa_proto_goTypes = []any{
 	(*CRLRequest)(nil),                     // 20: cairn.sa.v1.CRLRequest
 	(*CRLResponse)(nil),                    // 21: cairn.sa.v1.CRLResponse
 	(*CertificateRevocationList)(nil),      // 22: cairn.sa.v1.CertificateRevocationList
-	(*PingRequest)(nil),                    // 23: cairn.sa.v1.PingRequest
-	(*PingResponse)(nil),                   // 24: cairn.sa.v1.PingResponse
-	(*CreateAccountRequest)(nil),           // 25: cairn.sa.v1.CreateAccountRequest
-	(*CreateAccountResponse)(nil),          // 26: cairn.sa.v1.CreateAccountResponse
-	(*UpdateAccountRequest)(nil),           // 27: cairn.sa.v1.UpdateAccountRequest
-	(*ChangeAccountKeyRequest)(nil),        // 28: cairn.sa.v1.ChangeAccountKeyRequest
-	(*CreateOrderRequest)(nil),             // 29: cairn.sa.v1.CreateOrderRequest
-	(*CreateOrderResponse)(nil),            // 30: cairn.sa.v1.CreateOrderResponse
-	(*ReusableAuthorizationsRequest)(nil),  // 31: cairn.sa.v1.ReusableAuthorizationsRequest
-	(*CreateAuthorizationRequest)(nil),     // 32: cairn.sa.v1.CreateAuthorizationRequest
-	(*CreateAuthorizationResponse)(nil),    // 33: cairn.sa.v1.CreateAuthorizationResponse
-	(*DeactivateAuthorizationRequest)(nil), // 34: cairn.sa.v1.DeactivateAuthorizationRequest
-	(*BeginValidationRequest)(nil),         // 35: cairn.sa.v1.BeginValidationRequest
-	(*ClaimRequest)(nil),                   // 36: cairn.sa.v1.ClaimRequest
-	(*RetryValidationRequest)(nil),         // 37: cairn.sa.v1.RetryValidationRequest
-	(*RetryValidationResponse)(nil),        // 38: cairn.sa.v1.RetryValidationResponse
-	(*CompleteValidationRequest)(nil),      // 39: cairn.sa.v1.CompleteValidationRequest
-	(*RecordCAARequest)(nil),               // 40: cairn.sa.v1.RecordCAARequest
-	(*RecordCAAResponse)(nil),              // 41: cairn.sa.v1.RecordCAAResponse
-	(*RecordIssuanceRequest)(nil),          // 42: cairn.sa.v1.RecordIssuanceRequest
-	(*RecordIssuanceResponse)(nil),         // 43: cairn.sa.v1.RecordIssuanceResponse
-	(*CompleteIssuanceRequest)(nil),        // 44: cairn.sa.v1.CompleteIssuanceRequest
-	(*CompleteIssuanceResponse)(nil),       // 45: cairn.sa.v1.CompleteIssuanceResponse
-	(*RecordPrecertificateRequest)(nil),    // 46: cairn.sa.v1.RecordPrecertificateRequest
-	(*RecordPrecertificateResponse)(nil),   // 47: cairn.sa.v1.RecordPrecertificateResponse
-	(*RecordSCTsRequest)(nil),              // 48: cairn.sa.v1.RecordSCTsRequest
-	(*RecordSCTsResponse)(nil),             // 49: cairn.sa.v1.RecordSCTsResponse
-	(*CompleteSubmissionRequest)(nil),      // 50: cairn.sa.v1.CompleteSubmissionRequest
-	(*CompleteSubmissionResponse)(nil),     // 51: cairn.sa.v1.CompleteSubmissionResponse
-	(*FailIssuanceRequest)(nil),            // 52: cairn.sa.v1.FailIssuanceRequest
-	(*FailIssuanceResponse)(nil),           // 53: cairn.sa.v1.FailIssuanceResponse
-	(*RevokeRequest)(nil),                  // 54: cairn.sa.v1.RevokeRequest
-	(*RevokeResponse)(nil),                 // 55: cairn.sa.v1.RevokeResponse
-	(*RevocationsRequest)(nil),             // 56: cairn.sa.v1.RevocationsRequest
-	(*RevocationsResponse)(nil),            // 57: cairn.sa.v1.RevocationsResponse
-	(*LatestRevocationRequest)(nil),        // 58: cairn.sa.v1.LatestRevocationRequest
-	(*LatestRevocationResponse)(nil),       // 59: cairn.sa.v1.LatestRevocationResponse
-	(*PublishCRLRequest)(nil),              // 60: cairn.sa.v1.PublishCRLRequest
-	(*PublishCRLResponse)(nil),             // 61: cairn.sa.v1.PublishCRLResponse
-	(*PutIssuerRequest)(nil),               // 62: cairn.sa.v1.PutIssuerRequest
-	(*PutIssuerResponse)(nil),              // 63: cairn.sa.v1.PutIssuerResponse
-	(*BlockKeyRequest)(nil),                // 64: cairn.sa.v1.BlockKeyRequest
-	(*BlockKeyResponse)(nil),               // 65: cairn.sa.v1.BlockKeyResponse
-	(*KeyBlockedRequest)(nil),              // 66: cairn.sa.v1.KeyBlockedRequest
-	(*KeyBlockedResponse)(nil),             // 67: cairn.sa.v1.KeyBlockedResponse
-	(*LeaseRequest)(nil),                   // 68: cairn.sa.v1.LeaseRequest
-	(*LeaseResponse)(nil),                  // 69: cairn.sa.v1.LeaseResponse
-	(*ExternalKey)(nil),                    // 70: cairn.sa.v1.ExternalKey
-	(*CreateExternalKeyRequest)(nil),       // 71: cairn.sa.v1.CreateExternalKeyRequest
-	(*CreateExternalKeyResponse)(nil),      // 72: cairn.sa.v1.CreateExternalKeyResponse
-	(*ExternalKeyRequest)(nil),             // 73: cairn.sa.v1.ExternalKeyRequest
-	(*ExternalKeyResponse)(nil),            // 74: cairn.sa.v1.ExternalKeyResponse
-	(*ExternalKeysRequest)(nil),            // 75: cairn.sa.v1.ExternalKeysRequest
-	(*ExternalKeysResponse)(nil),           // 76: cairn.sa.v1.ExternalKeysResponse
-	(*RevokeExternalKeyRequest)(nil),       // 77: cairn.sa.v1.RevokeExternalKeyRequest
-	(*RevokeExternalKeyResponse)(nil),      // 78: cairn.sa.v1.RevokeExternalKeyResponse
-	(*RenewalOrder)(nil),                   // 79: cairn.sa.v1.RenewalOrder
-	(*RenewalOrderRequest)(nil),            // 80: cairn.sa.v1.RenewalOrderRequest
-	(*RenewalOrderResponse)(nil),           // 81: cairn.sa.v1.RenewalOrderResponse
-	(*CreateRenewalOrderRequest)(nil),      // 82: cairn.sa.v1.CreateRenewalOrderRequest
-	(*CreateRenewalOrderResponse)(nil),     // 83: cairn.sa.v1.CreateRenewalOrderResponse
-	(*RenewalOrdersRequest)(nil),           // 84: cairn.sa.v1.RenewalOrdersRequest
-	(*RenewalOrdersResponse)(nil),          // 85: cairn.sa.v1.RenewalOrdersResponse
-	(*CancelOrderRequest)(nil),             // 86: cairn.sa.v1.CancelOrderRequest
-	(*OrdersClaimedResponse)(nil),          // 87: cairn.sa.v1.OrdersClaimedResponse
-	(*InventoryRequest)(nil),               // 88: cairn.sa.v1.InventoryRequest
-	(*KeysToSweepRequest)(nil),             // 89: cairn.sa.v1.KeysToSweepRequest
-	(*KeysToSweepResponse)(nil),            // 90: cairn.sa.v1.KeysToSweepResponse
-	(*RecordKeySweepRequest)(nil),          // 91: cairn.sa.v1.RecordKeySweepRequest
-	(*RecordKeySweepResponse)(nil),         // 92: cairn.sa.v1.RecordKeySweepResponse
-	(*RecordCAARequest_Entry)(nil),         // 93: cairn.sa.v1.RecordCAARequest.Entry
-	(*acmepb.Account)(nil),                 // 94: cairn.acme.v1.Account
-	(*acmepb.Order)(nil),                   // 95: cairn.acme.v1.Order
-	(*acmepb.Authorization)(nil),           // 96: cairn.acme.v1.Authorization
-	(*acmepb.Certificate)(nil),             // 97: cairn.acme.v1.Certificate
-	(*timestamppb.Timestamp)(nil),          // 98: google.protobuf.Timestamp
-	(*acmepb.Issuer)(nil),                  // 99: cairn.acme.v1.Issuer
-	(*acmepb.Strings)(nil),                 // 100: cairn.acme.v1.Strings
-	(*acmepb.Identifier)(nil),              // 101: cairn.acme.v1.Identifier
-	(*acmepb.Problem)(nil),                 // 102: cairn.acme.v1.Problem
-	(*acmepb.Evidence)(nil),                // 103: cairn.acme.v1.Evidence
-	(*acmepb.Revocation)(nil),              // 104: cairn.acme.v1.Revocation
-	(*acmepb.CAAEvidence)(nil),             // 105: cairn.acme.v1.CAAEvidence
+	(*RevocationListPart)(nil),             // 23: cairn.sa.v1.RevocationListPart
+	(*CRLsRequest)(nil),                    // 24: cairn.sa.v1.CRLsRequest
+	(*CRLsResponse)(nil),                   // 25: cairn.sa.v1.CRLsResponse
+	(*PutCRLPartResponse)(nil),             // 26: cairn.sa.v1.PutCRLPartResponse
+	(*PingRequest)(nil),                    // 27: cairn.sa.v1.PingRequest
+	(*PingResponse)(nil),                   // 28: cairn.sa.v1.PingResponse
+	(*CreateAccountRequest)(nil),           // 29: cairn.sa.v1.CreateAccountRequest
+	(*CreateAccountResponse)(nil),          // 30: cairn.sa.v1.CreateAccountResponse
+	(*UpdateAccountRequest)(nil),           // 31: cairn.sa.v1.UpdateAccountRequest
+	(*ChangeAccountKeyRequest)(nil),        // 32: cairn.sa.v1.ChangeAccountKeyRequest
+	(*CreateOrderRequest)(nil),             // 33: cairn.sa.v1.CreateOrderRequest
+	(*CreateOrderResponse)(nil),            // 34: cairn.sa.v1.CreateOrderResponse
+	(*ReusableAuthorizationsRequest)(nil),  // 35: cairn.sa.v1.ReusableAuthorizationsRequest
+	(*CreateAuthorizationRequest)(nil),     // 36: cairn.sa.v1.CreateAuthorizationRequest
+	(*CreateAuthorizationResponse)(nil),    // 37: cairn.sa.v1.CreateAuthorizationResponse
+	(*DeactivateAuthorizationRequest)(nil), // 38: cairn.sa.v1.DeactivateAuthorizationRequest
+	(*BeginValidationRequest)(nil),         // 39: cairn.sa.v1.BeginValidationRequest
+	(*ClaimRequest)(nil),                   // 40: cairn.sa.v1.ClaimRequest
+	(*RetryValidationRequest)(nil),         // 41: cairn.sa.v1.RetryValidationRequest
+	(*RetryValidationResponse)(nil),        // 42: cairn.sa.v1.RetryValidationResponse
+	(*CompleteValidationRequest)(nil),      // 43: cairn.sa.v1.CompleteValidationRequest
+	(*RecordCAARequest)(nil),               // 44: cairn.sa.v1.RecordCAARequest
+	(*RecordCAAResponse)(nil),              // 45: cairn.sa.v1.RecordCAAResponse
+	(*RecordIssuanceRequest)(nil),          // 46: cairn.sa.v1.RecordIssuanceRequest
+	(*RecordIssuanceResponse)(nil),         // 47: cairn.sa.v1.RecordIssuanceResponse
+	(*CompleteIssuanceRequest)(nil),        // 48: cairn.sa.v1.CompleteIssuanceRequest
+	(*CompleteIssuanceResponse)(nil),       // 49: cairn.sa.v1.CompleteIssuanceResponse
+	(*RecordPrecertificateRequest)(nil),    // 50: cairn.sa.v1.RecordPrecertificateRequest
+	(*RecordPrecertificateResponse)(nil),   // 51: cairn.sa.v1.RecordPrecertificateResponse
+	(*RecordSCTsRequest)(nil),              // 52: cairn.sa.v1.RecordSCTsRequest
+	(*RecordSCTsResponse)(nil),             // 53: cairn.sa.v1.RecordSCTsResponse
+	(*CompleteSubmissionRequest)(nil),      // 54: cairn.sa.v1.CompleteSubmissionRequest
+	(*CompleteSubmissionResponse)(nil),     // 55: cairn.sa.v1.CompleteSubmissionResponse
+	(*FailIssuanceRequest)(nil),            // 56: cairn.sa.v1.FailIssuanceRequest
+	(*FailIssuanceResponse)(nil),           // 57: cairn.sa.v1.FailIssuanceResponse
+	(*RevokeRequest)(nil),                  // 58: cairn.sa.v1.RevokeRequest
+	(*RevokeResponse)(nil),                 // 59: cairn.sa.v1.RevokeResponse
+	(*RevocationsRequest)(nil),             // 60: cairn.sa.v1.RevocationsRequest
+	(*RevocationsResponse)(nil),            // 61: cairn.sa.v1.RevocationsResponse
+	(*LatestRevocationRequest)(nil),        // 62: cairn.sa.v1.LatestRevocationRequest
+	(*LatestRevocationResponse)(nil),       // 63: cairn.sa.v1.LatestRevocationResponse
+	(*PublishCRLRequest)(nil),              // 64: cairn.sa.v1.PublishCRLRequest
+	(*PublishCRLResponse)(nil),             // 65: cairn.sa.v1.PublishCRLResponse
+	(*PutIssuerRequest)(nil),               // 66: cairn.sa.v1.PutIssuerRequest
+	(*PutIssuerResponse)(nil),              // 67: cairn.sa.v1.PutIssuerResponse
+	(*BlockKeyRequest)(nil),                // 68: cairn.sa.v1.BlockKeyRequest
+	(*BlockKeyResponse)(nil),               // 69: cairn.sa.v1.BlockKeyResponse
+	(*KeyBlockedRequest)(nil),              // 70: cairn.sa.v1.KeyBlockedRequest
+	(*KeyBlockedResponse)(nil),             // 71: cairn.sa.v1.KeyBlockedResponse
+	(*LeaseRequest)(nil),                   // 72: cairn.sa.v1.LeaseRequest
+	(*LeaseResponse)(nil),                  // 73: cairn.sa.v1.LeaseResponse
+	(*ExternalKey)(nil),                    // 74: cairn.sa.v1.ExternalKey
+	(*CreateExternalKeyRequest)(nil),       // 75: cairn.sa.v1.CreateExternalKeyRequest
+	(*CreateExternalKeyResponse)(nil),      // 76: cairn.sa.v1.CreateExternalKeyResponse
+	(*ExternalKeyRequest)(nil),             // 77: cairn.sa.v1.ExternalKeyRequest
+	(*ExternalKeyResponse)(nil),            // 78: cairn.sa.v1.ExternalKeyResponse
+	(*ExternalKeysRequest)(nil),            // 79: cairn.sa.v1.ExternalKeysRequest
+	(*ExternalKeysResponse)(nil),           // 80: cairn.sa.v1.ExternalKeysResponse
+	(*RevokeExternalKeyRequest)(nil),       // 81: cairn.sa.v1.RevokeExternalKeyRequest
+	(*RevokeExternalKeyResponse)(nil),      // 82: cairn.sa.v1.RevokeExternalKeyResponse
+	(*RenewalOrder)(nil),                   // 83: cairn.sa.v1.RenewalOrder
+	(*RenewalOrderRequest)(nil),            // 84: cairn.sa.v1.RenewalOrderRequest
+	(*RenewalOrderResponse)(nil),           // 85: cairn.sa.v1.RenewalOrderResponse
+	(*CreateRenewalOrderRequest)(nil),      // 86: cairn.sa.v1.CreateRenewalOrderRequest
+	(*CreateRenewalOrderResponse)(nil),     // 87: cairn.sa.v1.CreateRenewalOrderResponse
+	(*RenewalOrdersRequest)(nil),           // 88: cairn.sa.v1.RenewalOrdersRequest
+	(*RenewalOrdersResponse)(nil),          // 89: cairn.sa.v1.RenewalOrdersResponse
+	(*CancelOrderRequest)(nil),             // 90: cairn.sa.v1.CancelOrderRequest
+	(*OrdersClaimedResponse)(nil),          // 91: cairn.sa.v1.OrdersClaimedResponse
+	(*InventoryRequest)(nil),               // 92: cairn.sa.v1.InventoryRequest
+	(*KeysToSweepRequest)(nil),             // 93: cairn.sa.v1.KeysToSweepRequest
+	(*KeysToSweepResponse)(nil),            // 94: cairn.sa.v1.KeysToSweepResponse
+	(*RecordKeySweepRequest)(nil),          // 95: cairn.sa.v1.RecordKeySweepRequest
+	(*RecordKeySweepResponse)(nil),         // 96: cairn.sa.v1.RecordKeySweepResponse
+	(*RecordCAARequest_Entry)(nil),         // 97: cairn.sa.v1.RecordCAARequest.Entry
+	(*acmepb.Account)(nil),                 // 98: cairn.acme.v1.Account
+	(*acmepb.Order)(nil),                   // 99: cairn.acme.v1.Order
+	(*acmepb.Authorization)(nil),           // 100: cairn.acme.v1.Authorization
+	(*acmepb.Certificate)(nil),             // 101: cairn.acme.v1.Certificate
+	(*timestamppb.Timestamp)(nil),          // 102: google.protobuf.Timestamp
+	(*acmepb.Issuer)(nil),                  // 103: cairn.acme.v1.Issuer
+	(*acmepb.Strings)(nil),                 // 104: cairn.acme.v1.Strings
+	(*acmepb.Identifier)(nil),              // 105: cairn.acme.v1.Identifier
+	(*acmepb.Problem)(nil),                 // 106: cairn.acme.v1.Problem
+	(*acmepb.Evidence)(nil),                // 107: cairn.acme.v1.Evidence
+	(*acmepb.Revocation)(nil),              // 108: cairn.acme.v1.Revocation
+	(*acmepb.CAAEvidence)(nil),             // 109: cairn.acme.v1.CAAEvidence
 }
 var file_internal_rpc_sa_proto_depIdxs = []int32{
-	94,  // 0: cairn.sa.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
-	95,  // 1: cairn.sa.v1.OrderResponse.order:type_name -> cairn.acme.v1.Order
-	96,  // 2: cairn.sa.v1.AuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
-	96,  // 3: cairn.sa.v1.AuthorizationsResponse.authorizations:type_name -> cairn.acme.v1.Authorization
-	97,  // 4: cairn.sa.v1.CertificateResponse.certificate:type_name -> cairn.acme.v1.Certificate
-	97,  // 5: cairn.sa.v1.CertificatesResponse.certificates:type_name -> cairn.acme.v1.Certificate
+	98,  // 0: cairn.sa.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
+	99,  // 1: cairn.sa.v1.OrderResponse.order:type_name -> cairn.acme.v1.Order
+	100, // 2: cairn.sa.v1.AuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
+	100, // 3: cairn.sa.v1.AuthorizationsResponse.authorizations:type_name -> cairn.acme.v1.Authorization
+	101, // 4: cairn.sa.v1.CertificateResponse.certificate:type_name -> cairn.acme.v1.Certificate
+	101, // 5: cairn.sa.v1.CertificatesResponse.certificates:type_name -> cairn.acme.v1.Certificate
 	10,  // 6: cairn.sa.v1.AccountKeysResponse.keys:type_name -> cairn.sa.v1.UsedKey
-	98,  // 7: cairn.sa.v1.UsedKey.since:type_name -> google.protobuf.Timestamp
-	99,  // 8: cairn.sa.v1.IssuerResponse.issuer:type_name -> cairn.acme.v1.Issuer
-	99,  // 9: cairn.sa.v1.IssuersResponse.issuers:type_name -> cairn.acme.v1.Issuer
+	102, // 7: cairn.sa.v1.UsedKey.since:type_name -> google.protobuf.Timestamp
+	103, // 8: cairn.sa.v1.IssuerResponse.issuer:type_name -> cairn.acme.v1.Issuer
+	103, // 9: cairn.sa.v1.IssuersResponse.issuers:type_name -> cairn.acme.v1.Issuer
 	22,  // 10: cairn.sa.v1.CRLResponse.crl:type_name -> cairn.sa.v1.CertificateRevocationList
-	98,  // 11: cairn.sa.v1.CertificateRevocationList.this_update:type_name -> google.protobuf.Timestamp
-	98,  // 12: cairn.sa.v1.CertificateRevocationList.next_update:type_name -> google.protobuf.Timestamp
-	94,  // 13: cairn.sa.v1.CreateAccountRequest.account:type_name -> cairn.acme.v1.Account
-	94,  // 14: cairn.sa.v1.CreateAccountResponse.stored:type_name -> cairn.acme.v1.Account
-	100, // 15: cairn.sa.v1.UpdateAccountRequest.contacts:type_name -> cairn.acme.v1.Strings
-	95,  // 16: cairn.sa.v1.CreateOrderRequest.order:type_name -> cairn.acme.v1.Order
-	96,  // 17: cairn.sa.v1.CreateOrderRequest.authorizations:type_name -> cairn.acme.v1.Authorization
-	101, // 18: cairn.sa.v1.ReusableAuthorizationsRequest.identifiers:type_name -> cairn.acme.v1.Identifier
-	98,  // 19: cairn.sa.v1.ReusableAuthorizationsRequest.valid_until:type_name -> google.protobuf.Timestamp
-	98,  // 20: cairn.sa.v1.ReusableAuthorizationsRequest.validated_by:type_name -> google.protobuf.Timestamp
-	98,  // 21: cairn.sa.v1.ReusableAuthorizationsRequest.pending_until:type_name -> google.protobuf.Timestamp
-	96,  // 22: cairn.sa.v1.CreateAuthorizationRequest.authorization:type_name -> cairn.acme.v1.Authorization
-	98,  // 23: cairn.sa.v1.BeginValidationRequest.lease_until:type_name -> google.protobuf.Timestamp
-	98,  // 24: cairn.sa.v1.ClaimRequest.lease_until:type_name -> google.protobuf.Timestamp
-	102, // 25: cairn.sa.v1.RetryValidationRequest.error:type_name -> cairn.acme.v1.Problem
-	98,  // 26: cairn.sa.v1.RetryValidationRequest.next_try:type_name -> google.protobuf.Timestamp
-	102, // 27: cairn.sa.v1.CompleteValidationRequest.problem:type_name -> cairn.acme.v1.Problem
-	98,  // 28: cairn.sa.v1.CompleteValidationRequest.validated:type_name -> google.protobuf.Timestamp
-	98,  // 29: cairn.sa.v1.CompleteValidationRequest.expires:type_name -> google.protobuf.Timestamp
-	103, // 30: cairn.sa.v1.CompleteValidationRequest.evidence:type_name -> cairn.acme.v1.Evidence
-	93,  // 31: cairn.sa.v1.RecordCAARequest.evidence:type_name -> cairn.sa.v1.RecordCAARequest.Entry
-	97,  // 32: cairn.sa.v1.RecordIssuanceRequest.certificate:type_name -> cairn.acme.v1.Certificate
-	98,  // 33: cairn.sa.v1.RecordIssuanceRequest.lease_until:type_name -> google.protobuf.Timestamp
-	98,  // 34: cairn.sa.v1.RecordIssuanceRequest.next_renewal:type_name -> google.protobuf.Timestamp
-	102, // 35: cairn.sa.v1.FailIssuanceRequest.problem:type_name -> cairn.acme.v1.Problem
-	104, // 36: cairn.sa.v1.RevokeRequest.revocation:type_name -> cairn.acme.v1.Revocation
-	98,  // 37: cairn.sa.v1.RevocationsRequest.expires_after:type_name -> google.protobuf.Timestamp
-	104, // 38: cairn.sa.v1.RevocationsResponse.revocations:type_name -> cairn.acme.v1.Revocation
-	98,  // 39: cairn.sa.v1.LatestRevocationResponse.at:type_name -> google.protobuf.Timestamp
-	22,  // 40: cairn.sa.v1.PublishCRLRequest.crl:type_name -> cairn.sa.v1.CertificateRevocationList
-	99,  // 41: cairn.sa.v1.PutIssuerRequest.issuer:type_name -> cairn.acme.v1.Issuer
-	98,  // 42: cairn.sa.v1.BlockKeyRequest.at:type_name -> google.protobuf.Timestamp
-	98,  // 43: cairn.sa.v1.LeaseRequest.until:type_name -> google.protobuf.Timestamp
-	98,  // 44: cairn.sa.v1.ExternalKey.created_at:type_name -> google.protobuf.Timestamp
-	98,  // 45: cairn.sa.v1.ExternalKey.revoked_at:type_name -> google.protobuf.Timestamp
-	70,  // 46: cairn.sa.v1.CreateExternalKeyRequest.key:type_name -> cairn.sa.v1.ExternalKey
-	70,  // 47: cairn.sa.v1.ExternalKeyResponse.key:type_name -> cairn.sa.v1.ExternalKey
-	70,  // 48: cairn.sa.v1.ExternalKeysResponse.keys:type_name -> cairn.sa.v1.ExternalKey
-	98,  // 49: cairn.sa.v1.RevokeExternalKeyRequest.at:type_name -> google.protobuf.Timestamp
-	98,  // 50: cairn.sa.v1.RenewalOrder.issued_from:type_name -> google.protobuf.Timestamp
-	98,  // 51: cairn.sa.v1.RenewalOrder.issued_before:type_name -> google.protobuf.Timestamp
-	98,  // 52: cairn.sa.v1.RenewalOrder.start:type_name -> google.protobuf.Timestamp
-	98,  // 53: cairn.sa.v1.RenewalOrder.end:type_name -> google.protobuf.Timestamp
-	98,  // 54: cairn.sa.v1.RenewalOrder.created_at:type_name -> google.protobuf.Timestamp
-	97,  // 55: cairn.sa.v1.RenewalOrderRequest.certificate:type_name -> cairn.acme.v1.Certificate
-	79,  // 56: cairn.sa.v1.RenewalOrderResponse.order:type_name -> cairn.sa.v1.RenewalOrder
-	79,  // 57: cairn.sa.v1.CreateRenewalOrderRequest.order:type_name -> cairn.sa.v1.RenewalOrder
-	79,  // 58: cairn.sa.v1.RenewalOrdersResponse.orders:type_name -> cairn.sa.v1.RenewalOrder
-	98,  // 59: cairn.sa.v1.CancelOrderRequest.at:type_name -> google.protobuf.Timestamp
-	95,  // 60: cairn.sa.v1.OrdersClaimedResponse.orders:type_name -> cairn.acme.v1.Order
-	98,  // 61: cairn.sa.v1.InventoryRequest.expires_after:type_name -> google.protobuf.Timestamp
-	98,  // 62: cairn.sa.v1.KeysToSweepRequest.before:type_name -> google.protobuf.Timestamp
-	64,  // 63: cairn.sa.v1.KeysToSweepResponse.keys:type_name -> cairn.sa.v1.BlockKeyRequest
-	98,  // 64: cairn.sa.v1.RecordKeySweepRequest.at:type_name -> google.protobuf.Timestamp
-	105, // 65: cairn.sa.v1.RecordCAARequest.Entry.evidence:type_name -> cairn.acme.v1.CAAEvidence
-	6,   // 66: cairn.sa.v1.StorageAuthority.Account:input_type -> cairn.sa.v1.AccountRequest
-	7,   // 67: cairn.sa.v1.StorageAuthority.AccountByKey:input_type -> cairn.sa.v1.AccountByKeyRequest
-	8,   // 68: cairn.sa.v1.StorageAuthority.AccountKeys:input_type -> cairn.sa.v1.AccountKeysRequest
-	11,  // 69: cairn.sa.v1.StorageAuthority.Order:input_type -> cairn.sa.v1.OrderRequest
-	12,  // 70: cairn.sa.v1.StorageAuthority.Orders:input_type -> cairn.sa.v1.OrdersRequest
-	14,  // 71: cairn.sa.v1.StorageAuthority.Authorization:input_type -> cairn.sa.v1.AuthorizationRequest
-	15,  // 72: cairn.sa.v1.StorageAuthority.Certificate:input_type -> cairn.sa.v1.CertificateRequest
-	16,  // 73: cairn.sa.v1.StorageAuthority.Issuer:input_type -> cairn.sa.v1.IssuerRequest
-	18,  // 74: cairn.sa.v1.StorageAuthority.Issuers:input_type -> cairn.sa.v1.IssuersRequest
-	20,  // 75: cairn.sa.v1.StorageAuthority.CRL:input_type -> cairn.sa.v1.CRLRequest
-	80,  // 76: cairn.sa.v1.StorageAuthority.RenewalOrder:input_type -> cairn.sa.v1.RenewalOrderRequest
-	23,  // 77: cairn.sa.v1.StorageAuthority.Ping:input_type -> cairn.sa.v1.PingRequest
-	25,  // 78: cairn.sa.v1.StorageAuthority.CreateAccount:input_type -> cairn.sa.v1.CreateAccountRequest
-	27,  // 79: cairn.sa.v1.StorageAuthority.UpdateAccount:input_type -> cairn.sa.v1.UpdateAccountRequest
-	28,  // 80: cairn.sa.v1.StorageAuthority.ChangeAccountKey:input_type -> cairn.sa.v1.ChangeAccountKeyRequest
-	29,  // 81: cairn.sa.v1.StorageAuthority.CreateOrder:input_type -> cairn.sa.v1.CreateOrderRequest
-	31,  // 82: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:input_type -> cairn.sa.v1.ReusableAuthorizationsRequest
-	32,  // 83: cairn.sa.v1.StorageAuthority.CreateAuthorization:input_type -> cairn.sa.v1.CreateAuthorizationRequest
-	34,  // 84: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:input_type -> cairn.sa.v1.DeactivateAuthorizationRequest
-	35,  // 85: cairn.sa.v1.StorageAuthority.BeginValidation:input_type -> cairn.sa.v1.BeginValidationRequest
-	36,  // 86: cairn.sa.v1.StorageAuthority.ClaimValidations:input_type -> cairn.sa.v1.ClaimRequest
-	37,  // 87: cairn.sa.v1.StorageAuthority.RetryValidation:input_type -> cairn.sa.v1.RetryValidationRequest
-	39,  // 88: cairn.sa.v1.StorageAuthority.CompleteValidation:input_type -> cairn.sa.v1.CompleteValidationRequest
-	40,  // 89: cairn.sa.v1.StorageAuthority.RecordCAA:input_type -> cairn.sa.v1.RecordCAARequest
-	42,  // 90: cairn.sa.v1.StorageAuthority.RecordIssuance:input_type -> cairn.sa.v1.RecordIssuanceRequest
-	36,  // 91: cairn.sa.v1.StorageAuthority.ClaimIssuances:input_type -> cairn.sa.v1.ClaimRequest
-	44,  // 92: cairn.sa.v1.StorageAuthority.CompleteIssuance:input_type -> cairn.sa.v1.CompleteIssuanceRequest
-	46,  // 93: cairn.sa.v1.StorageAuthority.RecordPrecertificate:input_type -> cairn.sa.v1.RecordPrecertificateRequest
-	48,  // 94: cairn.sa.v1.StorageAuthority.RecordSCTs:input_type -> cairn.sa.v1.RecordSCTsRequest
-	36,  // 95: cairn.sa.v1.StorageAuthority.ClaimSubmissions:input_type -> cairn.sa.v1.ClaimRequest
-	50,  // 96: cairn.sa.v1.StorageAuthority.CompleteSubmission:input_type -> cairn.sa.v1.CompleteSubmissionRequest
-	52,  // 97: cairn.sa.v1.StorageAuthority.FailIssuance:input_type -> cairn.sa.v1.FailIssuanceRequest
-	54,  // 98: cairn.sa.v1.StorageAuthority.Revoke:input_type -> cairn.sa.v1.RevokeRequest
-	56,  // 99: cairn.sa.v1.StorageAuthority.Revocations:input_type -> cairn.sa.v1.RevocationsRequest
-	58,  // 100: cairn.sa.v1.StorageAuthority.LatestRevocation:input_type -> cairn.sa.v1.LatestRevocationRequest
-	60,  // 101: cairn.sa.v1.StorageAuthority.PublishCRL:input_type -> cairn.sa.v1.PublishCRLRequest
-	62,  // 102: cairn.sa.v1.StorageAuthority.PutIssuer:input_type -> cairn.sa.v1.PutIssuerRequest
-	64,  // 103: cairn.sa.v1.StorageAuthority.BlockKey:input_type -> cairn.sa.v1.BlockKeyRequest
-	66,  // 104: cairn.sa.v1.StorageAuthority.KeyBlocked:input_type -> cairn.sa.v1.KeyBlockedRequest
-	68,  // 105: cairn.sa.v1.StorageAuthority.Lease:input_type -> cairn.sa.v1.LeaseRequest
-	71,  // 106: cairn.sa.v1.StorageAuthority.CreateExternalKey:input_type -> cairn.sa.v1.CreateExternalKeyRequest
-	73,  // 107: cairn.sa.v1.StorageAuthority.ExternalKey:input_type -> cairn.sa.v1.ExternalKeyRequest
-	75,  // 108: cairn.sa.v1.StorageAuthority.ExternalKeys:input_type -> cairn.sa.v1.ExternalKeysRequest
-	77,  // 109: cairn.sa.v1.StorageAuthority.RevokeExternalKey:input_type -> cairn.sa.v1.RevokeExternalKeyRequest
-	82,  // 110: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:input_type -> cairn.sa.v1.CreateRenewalOrderRequest
-	84,  // 111: cairn.sa.v1.StorageAuthority.RenewalOrders:input_type -> cairn.sa.v1.RenewalOrdersRequest
-	86,  // 112: cairn.sa.v1.StorageAuthority.CancelOrder:input_type -> cairn.sa.v1.CancelOrderRequest
-	36,  // 113: cairn.sa.v1.StorageAuthority.ClaimRenewals:input_type -> cairn.sa.v1.ClaimRequest
-	42,  // 114: cairn.sa.v1.StorageAuthority.RecordRenewal:input_type -> cairn.sa.v1.RecordIssuanceRequest
-	88,  // 115: cairn.sa.v1.StorageAuthority.Certificates:input_type -> cairn.sa.v1.InventoryRequest
-	89,  // 116: cairn.sa.v1.StorageAuthority.KeysToSweep:input_type -> cairn.sa.v1.KeysToSweepRequest
-	91,  // 117: cairn.sa.v1.StorageAuthority.RecordKeySweep:input_type -> cairn.sa.v1.RecordKeySweepRequest
-	0,   // 118: cairn.sa.v1.StorageAuthority.Account:output_type -> cairn.sa.v1.AccountResponse
-	0,   // 119: cairn.sa.v1.StorageAuthority.AccountByKey:output_type -> cairn.sa.v1.AccountResponse
-	9,   // 120: cairn.sa.v1.StorageAuthority.AccountKeys:output_type -> cairn.sa.v1.AccountKeysResponse
-	1,   // 121: cairn.sa.v1.StorageAuthority.Order:output_type -> cairn.sa.v1.OrderResponse
-	13,  // 122: cairn.sa.v1.StorageAuthority.Orders:output_type -> cairn.sa.v1.OrdersResponse
-	2,   // 123: cairn.sa.v1.StorageAuthority.Authorization:output_type -> cairn.sa.v1.AuthorizationResponse
-	4,   // 124: cairn.sa.v1.StorageAuthority.Certificate:output_type -> cairn.sa.v1.CertificateResponse
-	17,  // 125: cairn.sa.v1.StorageAuthority.Issuer:output_type -> cairn.sa.v1.IssuerResponse
-	19,  // 126: cairn.sa.v1.StorageAuthority.Issuers:output_type -> cairn.sa.v1.IssuersResponse
-	21,  // 127: cairn.sa.v1.StorageAuthority.CRL:output_type -> cairn.sa.v1.CRLResponse
-	81,  // 128: cairn.sa.v1.StorageAuthority.RenewalOrder:output_type -> cairn.sa.v1.RenewalOrderResponse
-	24,  // 129: cairn.sa.v1.StorageAuthority.Ping:output_type -> cairn.sa.v1.PingResponse
-	26,  // 130: cairn.sa.v1.StorageAuthority.CreateAccount:output_type -> cairn.sa.v1.CreateAccountResponse
-	0,   // 131: cairn.sa.v1.StorageAuthority.UpdateAccount:output_type -> cairn.sa.v1.AccountResponse
-	0,   // 132: cairn.sa.v1.StorageAuthority.ChangeAccountKey:output_type -> cairn.sa.v1.AccountResponse
-	30,  // 133: cairn.sa.v1.StorageAuthority.CreateOrder:output_type -> cairn.sa.v1.CreateOrderResponse
-	3,   // 134: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:output_type -> cairn.sa.v1.AuthorizationsResponse
-	33,  // 135: cairn.sa.v1.StorageAuthority.CreateAuthorization:output_type -> cairn.sa.v1.CreateAuthorizationResponse
-	2,   // 136: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:output_type -> cairn.sa.v1.AuthorizationResponse
-	2,   // 137: cairn.sa.v1.StorageAuthority.BeginValidation:output_type -> cairn.sa.v1.AuthorizationResponse
-	3,   // 138: cairn.sa.v1.StorageAuthority.ClaimValidations:output_type -> cairn.sa.v1.AuthorizationsResponse
-	38,  // 139: cairn.sa.v1.StorageAuthority.RetryValidation:output_type -> cairn.sa.v1.RetryValidationResponse
-	2,   // 140: cairn.sa.v1.StorageAuthority.CompleteValidation:output_type -> cairn.sa.v1.AuthorizationResponse
-	41,  // 141: cairn.sa.v1.StorageAuthority.RecordCAA:output_type -> cairn.sa.v1.RecordCAAResponse
-	43,  // 142: cairn.sa.v1.StorageAuthority.RecordIssuance:output_type -> cairn.sa.v1.RecordIssuanceResponse
-	5,   // 143: cairn.sa.v1.StorageAuthority.ClaimIssuances:output_type -> cairn.sa.v1.CertificatesResponse
-	45,  // 144: cairn.sa.v1.StorageAuthority.CompleteIssuance:output_type -> cairn.sa.v1.CompleteIssuanceResponse
-	47,  // 145: cairn.sa.v1.StorageAuthority.RecordPrecertificate:output_type -> cairn.sa.v1.RecordPrecertificateResponse
-	49,  // 146: cairn.sa.v1.StorageAuthority.RecordSCTs:output_type -> cairn.sa.v1.RecordSCTsResponse
-	5,   // 147: cairn.sa.v1.StorageAuthority.ClaimSubmissions:output_type -> cairn.sa.v1.CertificatesResponse
-	51,  // 148: cairn.sa.v1.StorageAuthority.CompleteSubmission:output_type -> cairn.sa.v1.CompleteSubmissionResponse
-	53,  // 149: cairn.sa.v1.StorageAuthority.FailIssuance:output_type -> cairn.sa.v1.FailIssuanceResponse
-	55,  // 150: cairn.sa.v1.StorageAuthority.Revoke:output_type -> cairn.sa.v1.RevokeResponse
-	57,  // 151: cairn.sa.v1.StorageAuthority.Revocations:output_type -> cairn.sa.v1.RevocationsResponse
-	59,  // 152: cairn.sa.v1.StorageAuthority.LatestRevocation:output_type -> cairn.sa.v1.LatestRevocationResponse
-	61,  // 153: cairn.sa.v1.StorageAuthority.PublishCRL:output_type -> cairn.sa.v1.PublishCRLResponse
-	63,  // 154: cairn.sa.v1.StorageAuthority.PutIssuer:output_type -> cairn.sa.v1.PutIssuerResponse
-	65,  // 155: cairn.sa.v1.StorageAuthority.BlockKey:output_type -> cairn.sa.v1.BlockKeyResponse
-	67,  // 156: cairn.sa.v1.StorageAuthority.KeyBlocked:output_type -> cairn.sa.v1.KeyBlockedResponse
-	69,  // 157: cairn.sa.v1.StorageAuthority.Lease:output_type -> cairn.sa.v1.LeaseResponse
-	72,  // 158: cairn.sa.v1.StorageAuthority.CreateExternalKey:output_type -> cairn.sa.v1.CreateExternalKeyResponse
-	74,  // 159: cairn.sa.v1.StorageAuthority.ExternalKey:output_type -> cairn.sa.v1.ExternalKeyResponse
-	76,  // 160: cairn.sa.v1.StorageAuthority.ExternalKeys:output_type -> cairn.sa.v1.ExternalKeysResponse
-	78,  // 161: cairn.sa.v1.StorageAuthority.RevokeExternalKey:output_type -> cairn.sa.v1.RevokeExternalKeyResponse
-	83,  // 162: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:output_type -> cairn.sa.v1.CreateRenewalOrderResponse
-	85,  // 163: cairn.sa.v1.StorageAuthority.RenewalOrders:output_type -> cairn.sa.v1.RenewalOrdersResponse
-	1,   // 164: cairn.sa.v1.StorageAuthority.CancelOrder:output_type -> cairn.sa.v1.OrderResponse
-	87,  // 165: cairn.sa.v1.StorageAuthority.ClaimRenewals:output_type -> cairn.sa.v1.OrdersClaimedResponse
-	43,  // 166: cairn.sa.v1.StorageAuthority.RecordRenewal:output_type -> cairn.sa.v1.RecordIssuanceResponse
-	5,   // 167: cairn.sa.v1.StorageAuthority.Certificates:output_type -> cairn.sa.v1.CertificatesResponse
-	90,  // 168: cairn.sa.v1.StorageAuthority.KeysToSweep:output_type -> cairn.sa.v1.KeysToSweepResponse
-	92,  // 169: cairn.sa.v1.StorageAuthority.RecordKeySweep:output_type -> cairn.sa.v1.RecordKeySweepResponse
-	118, // [118:170] is the sub-list for method output_type
-	66,  // [66:118] is the sub-list for method input_type
-	66,  // [66:66] is the sub-list for extension type_name
-	66,  // [66:66] is the sub-list for extension extendee
-	0,   // [0:66] is the sub-list for field type_name
+	102, // 11: cairn.sa.v1.CertificateRevocationList.this_update:type_name -> google.protobuf.Timestamp
+	102, // 12: cairn.sa.v1.CertificateRevocationList.next_update:type_name -> google.protobuf.Timestamp
+	22,  // 13: cairn.sa.v1.CRLsResponse.crls:type_name -> cairn.sa.v1.CertificateRevocationList
+	98,  // 14: cairn.sa.v1.CreateAccountRequest.account:type_name -> cairn.acme.v1.Account
+	98,  // 15: cairn.sa.v1.CreateAccountResponse.stored:type_name -> cairn.acme.v1.Account
+	104, // 16: cairn.sa.v1.UpdateAccountRequest.contacts:type_name -> cairn.acme.v1.Strings
+	99,  // 17: cairn.sa.v1.CreateOrderRequest.order:type_name -> cairn.acme.v1.Order
+	100, // 18: cairn.sa.v1.CreateOrderRequest.authorizations:type_name -> cairn.acme.v1.Authorization
+	105, // 19: cairn.sa.v1.ReusableAuthorizationsRequest.identifiers:type_name -> cairn.acme.v1.Identifier
+	102, // 20: cairn.sa.v1.ReusableAuthorizationsRequest.valid_until:type_name -> google.protobuf.Timestamp
+	102, // 21: cairn.sa.v1.ReusableAuthorizationsRequest.validated_by:type_name -> google.protobuf.Timestamp
+	102, // 22: cairn.sa.v1.ReusableAuthorizationsRequest.pending_until:type_name -> google.protobuf.Timestamp
+	100, // 23: cairn.sa.v1.CreateAuthorizationRequest.authorization:type_name -> cairn.acme.v1.Authorization
+	102, // 24: cairn.sa.v1.BeginValidationRequest.lease_until:type_name -> google.protobuf.Timestamp
+	102, // 25: cairn.sa.v1.ClaimRequest.lease_until:type_name -> google.protobuf.Timestamp
+	106, // 26: cairn.sa.v1.RetryValidationRequest.error:type_name -> cairn.acme.v1.Problem
+	102, // 27: cairn.sa.v1.RetryValidationRequest.next_try:type_name -> google.protobuf.Timestamp
+	106, // 28: cairn.sa.v1.CompleteValidationRequest.problem:type_name -> cairn.acme.v1.Problem
+	102, // 29: cairn.sa.v1.CompleteValidationRequest.validated:type_name -> google.protobuf.Timestamp
+	102, // 30: cairn.sa.v1.CompleteValidationRequest.expires:type_name -> google.protobuf.Timestamp
+	107, // 31: cairn.sa.v1.CompleteValidationRequest.evidence:type_name -> cairn.acme.v1.Evidence
+	97,  // 32: cairn.sa.v1.RecordCAARequest.evidence:type_name -> cairn.sa.v1.RecordCAARequest.Entry
+	101, // 33: cairn.sa.v1.RecordIssuanceRequest.certificate:type_name -> cairn.acme.v1.Certificate
+	102, // 34: cairn.sa.v1.RecordIssuanceRequest.lease_until:type_name -> google.protobuf.Timestamp
+	102, // 35: cairn.sa.v1.RecordIssuanceRequest.next_renewal:type_name -> google.protobuf.Timestamp
+	106, // 36: cairn.sa.v1.FailIssuanceRequest.problem:type_name -> cairn.acme.v1.Problem
+	108, // 37: cairn.sa.v1.RevokeRequest.revocation:type_name -> cairn.acme.v1.Revocation
+	102, // 38: cairn.sa.v1.RevocationsRequest.expires_after:type_name -> google.protobuf.Timestamp
+	108, // 39: cairn.sa.v1.RevocationsResponse.revocations:type_name -> cairn.acme.v1.Revocation
+	102, // 40: cairn.sa.v1.LatestRevocationResponse.at:type_name -> google.protobuf.Timestamp
+	22,  // 41: cairn.sa.v1.PublishCRLRequest.crl:type_name -> cairn.sa.v1.CertificateRevocationList
+	103, // 42: cairn.sa.v1.PutIssuerRequest.issuer:type_name -> cairn.acme.v1.Issuer
+	102, // 43: cairn.sa.v1.BlockKeyRequest.at:type_name -> google.protobuf.Timestamp
+	102, // 44: cairn.sa.v1.LeaseRequest.until:type_name -> google.protobuf.Timestamp
+	102, // 45: cairn.sa.v1.ExternalKey.created_at:type_name -> google.protobuf.Timestamp
+	102, // 46: cairn.sa.v1.ExternalKey.revoked_at:type_name -> google.protobuf.Timestamp
+	74,  // 47: cairn.sa.v1.CreateExternalKeyRequest.key:type_name -> cairn.sa.v1.ExternalKey
+	74,  // 48: cairn.sa.v1.ExternalKeyResponse.key:type_name -> cairn.sa.v1.ExternalKey
+	74,  // 49: cairn.sa.v1.ExternalKeysResponse.keys:type_name -> cairn.sa.v1.ExternalKey
+	102, // 50: cairn.sa.v1.RevokeExternalKeyRequest.at:type_name -> google.protobuf.Timestamp
+	102, // 51: cairn.sa.v1.RenewalOrder.issued_from:type_name -> google.protobuf.Timestamp
+	102, // 52: cairn.sa.v1.RenewalOrder.issued_before:type_name -> google.protobuf.Timestamp
+	102, // 53: cairn.sa.v1.RenewalOrder.start:type_name -> google.protobuf.Timestamp
+	102, // 54: cairn.sa.v1.RenewalOrder.end:type_name -> google.protobuf.Timestamp
+	102, // 55: cairn.sa.v1.RenewalOrder.created_at:type_name -> google.protobuf.Timestamp
+	101, // 56: cairn.sa.v1.RenewalOrderRequest.certificate:type_name -> cairn.acme.v1.Certificate
+	83,  // 57: cairn.sa.v1.RenewalOrderResponse.order:type_name -> cairn.sa.v1.RenewalOrder
+	83,  // 58: cairn.sa.v1.CreateRenewalOrderRequest.order:type_name -> cairn.sa.v1.RenewalOrder
+	83,  // 59: cairn.sa.v1.RenewalOrdersResponse.orders:type_name -> cairn.sa.v1.RenewalOrder
+	102, // 60: cairn.sa.v1.CancelOrderRequest.at:type_name -> google.protobuf.Timestamp
+	99,  // 61: cairn.sa.v1.OrdersClaimedResponse.orders:type_name -> cairn.acme.v1.Order
+	102, // 62: cairn.sa.v1.InventoryRequest.expires_after:type_name -> google.protobuf.Timestamp
+	102, // 63: cairn.sa.v1.KeysToSweepRequest.before:type_name -> google.protobuf.Timestamp
+	68,  // 64: cairn.sa.v1.KeysToSweepResponse.keys:type_name -> cairn.sa.v1.BlockKeyRequest
+	102, // 65: cairn.sa.v1.RecordKeySweepRequest.at:type_name -> google.protobuf.Timestamp
+	109, // 66: cairn.sa.v1.RecordCAARequest.Entry.evidence:type_name -> cairn.acme.v1.CAAEvidence
+	6,   // 67: cairn.sa.v1.StorageAuthority.Account:input_type -> cairn.sa.v1.AccountRequest
+	7,   // 68: cairn.sa.v1.StorageAuthority.AccountByKey:input_type -> cairn.sa.v1.AccountByKeyRequest
+	8,   // 69: cairn.sa.v1.StorageAuthority.AccountKeys:input_type -> cairn.sa.v1.AccountKeysRequest
+	11,  // 70: cairn.sa.v1.StorageAuthority.Order:input_type -> cairn.sa.v1.OrderRequest
+	12,  // 71: cairn.sa.v1.StorageAuthority.Orders:input_type -> cairn.sa.v1.OrdersRequest
+	14,  // 72: cairn.sa.v1.StorageAuthority.Authorization:input_type -> cairn.sa.v1.AuthorizationRequest
+	15,  // 73: cairn.sa.v1.StorageAuthority.Certificate:input_type -> cairn.sa.v1.CertificateRequest
+	16,  // 74: cairn.sa.v1.StorageAuthority.Issuer:input_type -> cairn.sa.v1.IssuerRequest
+	18,  // 75: cairn.sa.v1.StorageAuthority.Issuers:input_type -> cairn.sa.v1.IssuersRequest
+	20,  // 76: cairn.sa.v1.StorageAuthority.CRL:input_type -> cairn.sa.v1.CRLRequest
+	23,  // 77: cairn.sa.v1.StorageAuthority.CRLPart:input_type -> cairn.sa.v1.RevocationListPart
+	24,  // 78: cairn.sa.v1.StorageAuthority.CRLs:input_type -> cairn.sa.v1.CRLsRequest
+	84,  // 79: cairn.sa.v1.StorageAuthority.RenewalOrder:input_type -> cairn.sa.v1.RenewalOrderRequest
+	27,  // 80: cairn.sa.v1.StorageAuthority.Ping:input_type -> cairn.sa.v1.PingRequest
+	29,  // 81: cairn.sa.v1.StorageAuthority.CreateAccount:input_type -> cairn.sa.v1.CreateAccountRequest
+	31,  // 82: cairn.sa.v1.StorageAuthority.UpdateAccount:input_type -> cairn.sa.v1.UpdateAccountRequest
+	32,  // 83: cairn.sa.v1.StorageAuthority.ChangeAccountKey:input_type -> cairn.sa.v1.ChangeAccountKeyRequest
+	33,  // 84: cairn.sa.v1.StorageAuthority.CreateOrder:input_type -> cairn.sa.v1.CreateOrderRequest
+	35,  // 85: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:input_type -> cairn.sa.v1.ReusableAuthorizationsRequest
+	36,  // 86: cairn.sa.v1.StorageAuthority.CreateAuthorization:input_type -> cairn.sa.v1.CreateAuthorizationRequest
+	38,  // 87: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:input_type -> cairn.sa.v1.DeactivateAuthorizationRequest
+	39,  // 88: cairn.sa.v1.StorageAuthority.BeginValidation:input_type -> cairn.sa.v1.BeginValidationRequest
+	40,  // 89: cairn.sa.v1.StorageAuthority.ClaimValidations:input_type -> cairn.sa.v1.ClaimRequest
+	41,  // 90: cairn.sa.v1.StorageAuthority.RetryValidation:input_type -> cairn.sa.v1.RetryValidationRequest
+	43,  // 91: cairn.sa.v1.StorageAuthority.CompleteValidation:input_type -> cairn.sa.v1.CompleteValidationRequest
+	44,  // 92: cairn.sa.v1.StorageAuthority.RecordCAA:input_type -> cairn.sa.v1.RecordCAARequest
+	46,  // 93: cairn.sa.v1.StorageAuthority.RecordIssuance:input_type -> cairn.sa.v1.RecordIssuanceRequest
+	40,  // 94: cairn.sa.v1.StorageAuthority.ClaimIssuances:input_type -> cairn.sa.v1.ClaimRequest
+	48,  // 95: cairn.sa.v1.StorageAuthority.CompleteIssuance:input_type -> cairn.sa.v1.CompleteIssuanceRequest
+	50,  // 96: cairn.sa.v1.StorageAuthority.RecordPrecertificate:input_type -> cairn.sa.v1.RecordPrecertificateRequest
+	52,  // 97: cairn.sa.v1.StorageAuthority.RecordSCTs:input_type -> cairn.sa.v1.RecordSCTsRequest
+	40,  // 98: cairn.sa.v1.StorageAuthority.ClaimSubmissions:input_type -> cairn.sa.v1.ClaimRequest
+	54,  // 99: cairn.sa.v1.StorageAuthority.CompleteSubmission:input_type -> cairn.sa.v1.CompleteSubmissionRequest
+	56,  // 100: cairn.sa.v1.StorageAuthority.FailIssuance:input_type -> cairn.sa.v1.FailIssuanceRequest
+	58,  // 101: cairn.sa.v1.StorageAuthority.Revoke:input_type -> cairn.sa.v1.RevokeRequest
+	60,  // 102: cairn.sa.v1.StorageAuthority.Revocations:input_type -> cairn.sa.v1.RevocationsRequest
+	62,  // 103: cairn.sa.v1.StorageAuthority.LatestRevocation:input_type -> cairn.sa.v1.LatestRevocationRequest
+	23,  // 104: cairn.sa.v1.StorageAuthority.PutCRLPart:input_type -> cairn.sa.v1.RevocationListPart
+	64,  // 105: cairn.sa.v1.StorageAuthority.PublishCRL:input_type -> cairn.sa.v1.PublishCRLRequest
+	66,  // 106: cairn.sa.v1.StorageAuthority.PutIssuer:input_type -> cairn.sa.v1.PutIssuerRequest
+	68,  // 107: cairn.sa.v1.StorageAuthority.BlockKey:input_type -> cairn.sa.v1.BlockKeyRequest
+	70,  // 108: cairn.sa.v1.StorageAuthority.KeyBlocked:input_type -> cairn.sa.v1.KeyBlockedRequest
+	72,  // 109: cairn.sa.v1.StorageAuthority.Lease:input_type -> cairn.sa.v1.LeaseRequest
+	75,  // 110: cairn.sa.v1.StorageAuthority.CreateExternalKey:input_type -> cairn.sa.v1.CreateExternalKeyRequest
+	77,  // 111: cairn.sa.v1.StorageAuthority.ExternalKey:input_type -> cairn.sa.v1.ExternalKeyRequest
+	79,  // 112: cairn.sa.v1.StorageAuthority.ExternalKeys:input_type -> cairn.sa.v1.ExternalKeysRequest
+	81,  // 113: cairn.sa.v1.StorageAuthority.RevokeExternalKey:input_type -> cairn.sa.v1.RevokeExternalKeyRequest
+	86,  // 114: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:input_type -> cairn.sa.v1.CreateRenewalOrderRequest
+	88,  // 115: cairn.sa.v1.StorageAuthority.RenewalOrders:input_type -> cairn.sa.v1.RenewalOrdersRequest
+	90,  // 116: cairn.sa.v1.StorageAuthority.CancelOrder:input_type -> cairn.sa.v1.CancelOrderRequest
+	40,  // 117: cairn.sa.v1.StorageAuthority.ClaimRenewals:input_type -> cairn.sa.v1.ClaimRequest
+	46,  // 118: cairn.sa.v1.StorageAuthority.RecordRenewal:input_type -> cairn.sa.v1.RecordIssuanceRequest
+	92,  // 119: cairn.sa.v1.StorageAuthority.Certificates:input_type -> cairn.sa.v1.InventoryRequest
+	93,  // 120: cairn.sa.v1.StorageAuthority.KeysToSweep:input_type -> cairn.sa.v1.KeysToSweepRequest
+	95,  // 121: cairn.sa.v1.StorageAuthority.RecordKeySweep:input_type -> cairn.sa.v1.RecordKeySweepRequest
+	0,   // 122: cairn.sa.v1.StorageAuthority.Account:output_type -> cairn.sa.v1.AccountResponse
+	0,   // 123: cairn.sa.v1.StorageAuthority.AccountByKey:output_type -> cairn.sa.v1.AccountResponse
+	9,   // 124: cairn.sa.v1.StorageAuthority.AccountKeys:output_type -> cairn.sa.v1.AccountKeysResponse
+	1,   // 125: cairn.sa.v1.StorageAuthority.Order:output_type -> cairn.sa.v1.OrderResponse
+	13,  // 126: cairn.sa.v1.StorageAuthority.Orders:output_type -> cairn.sa.v1.OrdersResponse
+	2,   // 127: cairn.sa.v1.StorageAuthority.Authorization:output_type -> cairn.sa.v1.AuthorizationResponse
+	4,   // 128: cairn.sa.v1.StorageAuthority.Certificate:output_type -> cairn.sa.v1.CertificateResponse
+	17,  // 129: cairn.sa.v1.StorageAuthority.Issuer:output_type -> cairn.sa.v1.IssuerResponse
+	19,  // 130: cairn.sa.v1.StorageAuthority.Issuers:output_type -> cairn.sa.v1.IssuersResponse
+	21,  // 131: cairn.sa.v1.StorageAuthority.CRL:output_type -> cairn.sa.v1.CRLResponse
+	23,  // 132: cairn.sa.v1.StorageAuthority.CRLPart:output_type -> cairn.sa.v1.RevocationListPart
+	25,  // 133: cairn.sa.v1.StorageAuthority.CRLs:output_type -> cairn.sa.v1.CRLsResponse
+	85,  // 134: cairn.sa.v1.StorageAuthority.RenewalOrder:output_type -> cairn.sa.v1.RenewalOrderResponse
+	28,  // 135: cairn.sa.v1.StorageAuthority.Ping:output_type -> cairn.sa.v1.PingResponse
+	30,  // 136: cairn.sa.v1.StorageAuthority.CreateAccount:output_type -> cairn.sa.v1.CreateAccountResponse
+	0,   // 137: cairn.sa.v1.StorageAuthority.UpdateAccount:output_type -> cairn.sa.v1.AccountResponse
+	0,   // 138: cairn.sa.v1.StorageAuthority.ChangeAccountKey:output_type -> cairn.sa.v1.AccountResponse
+	34,  // 139: cairn.sa.v1.StorageAuthority.CreateOrder:output_type -> cairn.sa.v1.CreateOrderResponse
+	3,   // 140: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:output_type -> cairn.sa.v1.AuthorizationsResponse
+	37,  // 141: cairn.sa.v1.StorageAuthority.CreateAuthorization:output_type -> cairn.sa.v1.CreateAuthorizationResponse
+	2,   // 142: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:output_type -> cairn.sa.v1.AuthorizationResponse
+	2,   // 143: cairn.sa.v1.StorageAuthority.BeginValidation:output_type -> cairn.sa.v1.AuthorizationResponse
+	3,   // 144: cairn.sa.v1.StorageAuthority.ClaimValidations:output_type -> cairn.sa.v1.AuthorizationsResponse
+	42,  // 145: cairn.sa.v1.StorageAuthority.RetryValidation:output_type -> cairn.sa.v1.RetryValidationResponse
+	2,   // 146: cairn.sa.v1.StorageAuthority.CompleteValidation:output_type -> cairn.sa.v1.AuthorizationResponse
+	45,  // 147: cairn.sa.v1.StorageAuthority.RecordCAA:output_type -> cairn.sa.v1.RecordCAAResponse
+	47,  // 148: cairn.sa.v1.StorageAuthority.RecordIssuance:output_type -> cairn.sa.v1.RecordIssuanceResponse
+	5,   // 149: cairn.sa.v1.StorageAuthority.ClaimIssuances:output_type -> cairn.sa.v1.CertificatesResponse
+	49,  // 150: cairn.sa.v1.StorageAuthority.CompleteIssuance:output_type -> cairn.sa.v1.CompleteIssuanceResponse
+	51,  // 151: cairn.sa.v1.StorageAuthority.RecordPrecertificate:output_type -> cairn.sa.v1.RecordPrecertificateResponse
+	53,  // 152: cairn.sa.v1.StorageAuthority.RecordSCTs:output_type -> cairn.sa.v1.RecordSCTsResponse
+	5,   // 153: cairn.sa.v1.StorageAuthority.ClaimSubmissions:output_type -> cairn.sa.v1.CertificatesResponse
+	55,  // 154: cairn.sa.v1.StorageAuthority.CompleteSubmission:output_type -> cairn.sa.v1.CompleteSubmissionResponse
+	57,  // 155: cairn.sa.v1.StorageAuthority.FailIssuance:output_type -> cairn.sa.v1.FailIssuanceResponse
+	59,  // 156: cairn.sa.v1.StorageAuthority.Revoke:output_type -> cairn.sa.v1.RevokeResponse
+	61,  // 157: cairn.sa.v1.StorageAuthority.Revocations:output_type -> cairn.sa.v1.RevocationsResponse
+	63,  // 158: cairn.sa.v1.StorageAuthority.LatestRevocation:output_type -> cairn.sa.v1.LatestRevocationResponse
+	26,  // 159: cairn.sa.v1.StorageAuthority.PutCRLPart:output_type -> cairn.sa.v1.PutCRLPartResponse
+	65,  // 160: cairn.sa.v1.StorageAuthority.PublishCRL:output_type -> cairn.sa.v1.PublishCRLResponse
+	67,  // 161: cairn.sa.v1.StorageAuthority.PutIssuer:output_type -> cairn.sa.v1.PutIssuerResponse
+	69,  // 162: cairn.sa.v1.StorageAuthority.BlockKey:output_type -> cairn.sa.v1.BlockKeyResponse
+	71,  // 163: cairn.sa.v1.StorageAuthority.KeyBlocked:output_type -> cairn.sa.v1.KeyBlockedResponse
+	73,  // 164: cairn.sa.v1.StorageAuthority.Lease:output_type -> cairn.sa.v1.LeaseResponse
+	76,  // 165: cairn.sa.v1.StorageAuthority.CreateExternalKey:output_type -> cairn.sa.v1.CreateExternalKeyResponse
+	78,  // 166: cairn.sa.v1.StorageAuthority.ExternalKey:output_type -> cairn.sa.v1.ExternalKeyResponse
+	80,  // 167: cairn.sa.v1.StorageAuthority.ExternalKeys:output_type -> cairn.sa.v1.ExternalKeysResponse
+	82,  // 168: cairn.sa.v1.StorageAuthority.RevokeExternalKey:output_type -> cairn.sa.v1.RevokeExternalKeyResponse
+	87,  // 169: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:output_type -> cairn.sa.v1.CreateRenewalOrderResponse
+	89,  // 170: cairn.sa.v1.StorageAuthority.RenewalOrders:output_type -> cairn.sa.v1.RenewalOrdersResponse
+	1,   // 171: cairn.sa.v1.StorageAuthority.CancelOrder:output_type -> cairn.sa.v1.OrderResponse
+	91,  // 172: cairn.sa.v1.StorageAuthority.ClaimRenewals:output_type -> cairn.sa.v1.OrdersClaimedResponse
+	47,  // 173: cairn.sa.v1.StorageAuthority.RecordRenewal:output_type -> cairn.sa.v1.RecordIssuanceResponse
+	5,   // 174: cairn.sa.v1.StorageAuthority.Certificates:output_type -> cairn.sa.v1.CertificatesResponse
+	94,  // 175: cairn.sa.v1.StorageAuthority.KeysToSweep:output_type -> cairn.sa.v1.KeysToSweepResponse
+	96,  // 176: cairn.sa.v1.StorageAuthority.RecordKeySweep:output_type -> cairn.sa.v1.RecordKeySweepResponse
+	122, // [122:177] is the sub-list for method output_type
+	67,  // [67:122] is the sub-list for method input_type
+	67,  // [67:67] is the sub-list for extension type_name
+	67,  // [67:67] is the sub-list for extension extendee
+	0,   // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_sa_proto_init() }
@@ -5340,15 +5594,15 @@ func file_internal_rpc_sa_proto_init() {
 	if File_internal_rpc_sa_proto != nil {
 		return
 	}
-	file_internal_rpc_sa_proto_msgTypes[27].OneofWrappers = []any{}
-	file_internal_rpc_sa_proto_msgTypes[67].OneofWrappers = []any{}
+	file_internal_rpc_sa_proto_msgTypes[31].OneofWrappers = []any{}
+	file_internal_rpc_sa_proto_msgTypes[71].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_rpc_sa_proto_rawDesc), len(file_internal_rpc_sa_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   94,
+			NumMessages:   98,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

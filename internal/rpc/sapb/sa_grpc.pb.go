@@ -31,6 +31,8 @@ const (
 	StorageAuthority_Issuer_FullMethodName                  = "/cairn.sa.v1.StorageAuthority/Issuer"
 	StorageAuthority_Issuers_FullMethodName                 = "/cairn.sa.v1.StorageAuthority/Issuers"
 	StorageAuthority_CRL_FullMethodName                     = "/cairn.sa.v1.StorageAuthority/CRL"
+	StorageAuthority_CRLPart_FullMethodName                 = "/cairn.sa.v1.StorageAuthority/CRLPart"
+	StorageAuthority_CRLs_FullMethodName                    = "/cairn.sa.v1.StorageAuthority/CRLs"
 	StorageAuthority_RenewalOrder_FullMethodName            = "/cairn.sa.v1.StorageAuthority/RenewalOrder"
 	StorageAuthority_Ping_FullMethodName                    = "/cairn.sa.v1.StorageAuthority/Ping"
 	StorageAuthority_CreateAccount_FullMethodName           = "/cairn.sa.v1.StorageAuthority/CreateAccount"
@@ -56,6 +58,7 @@ const (
 	StorageAuthority_Revoke_FullMethodName                  = "/cairn.sa.v1.StorageAuthority/Revoke"
 	StorageAuthority_Revocations_FullMethodName             = "/cairn.sa.v1.StorageAuthority/Revocations"
 	StorageAuthority_LatestRevocation_FullMethodName        = "/cairn.sa.v1.StorageAuthority/LatestRevocation"
+	StorageAuthority_PutCRLPart_FullMethodName              = "/cairn.sa.v1.StorageAuthority/PutCRLPart"
 	StorageAuthority_PublishCRL_FullMethodName              = "/cairn.sa.v1.StorageAuthority/PublishCRL"
 	StorageAuthority_PutIssuer_FullMethodName               = "/cairn.sa.v1.StorageAuthority/PutIssuer"
 	StorageAuthority_BlockKey_FullMethodName                = "/cairn.sa.v1.StorageAuthority/BlockKey"
@@ -93,6 +96,8 @@ type StorageAuthorityClient interface {
 	Issuer(ctx context.Context, in *IssuerRequest, opts ...grpc.CallOption) (*IssuerResponse, error)
 	Issuers(ctx context.Context, in *IssuersRequest, opts ...grpc.CallOption) (*IssuersResponse, error)
 	CRL(ctx context.Context, in *CRLRequest, opts ...grpc.CallOption) (*CRLResponse, error)
+	CRLPart(ctx context.Context, in *RevocationListPart, opts ...grpc.CallOption) (*RevocationListPart, error)
+	CRLs(ctx context.Context, in *CRLsRequest, opts ...grpc.CallOption) (*CRLsResponse, error)
 	RenewalOrder(ctx context.Context, in *RenewalOrderRequest, opts ...grpc.CallOption) (*RenewalOrderResponse, error)
 	Ping(ctx context.Context, in *PingRequest, opts ...grpc.CallOption) (*PingResponse, error)
 	// AccountStore.
@@ -121,6 +126,7 @@ type StorageAuthorityClient interface {
 	Revoke(ctx context.Context, in *RevokeRequest, opts ...grpc.CallOption) (*RevokeResponse, error)
 	Revocations(ctx context.Context, in *RevocationsRequest, opts ...grpc.CallOption) (*RevocationsResponse, error)
 	LatestRevocation(ctx context.Context, in *LatestRevocationRequest, opts ...grpc.CallOption) (*LatestRevocationResponse, error)
+	PutCRLPart(ctx context.Context, in *RevocationListPart, opts ...grpc.CallOption) (*PutCRLPartResponse, error)
 	PublishCRL(ctx context.Context, in *PublishCRLRequest, opts ...grpc.CallOption) (*PublishCRLResponse, error)
 	PutIssuer(ctx context.Context, in *PutIssuerRequest, opts ...grpc.CallOption) (*PutIssuerResponse, error)
 	BlockKey(ctx context.Context, in *BlockKeyRequest, opts ...grpc.CallOption) (*BlockKeyResponse, error)
@@ -247,6 +253,26 @@ func (c *storageAuthorityClient) CRL(ctx context.Context, in *CRLRequest, opts .
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CRLResponse)
 	err := c.cc.Invoke(ctx, StorageAuthority_CRL_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) CRLPart(ctx context.Context, in *RevocationListPart, opts ...grpc.CallOption) (*RevocationListPart, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevocationListPart)
+	err := c.cc.Invoke(ctx, StorageAuthority_CRLPart_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) CRLs(ctx context.Context, in *CRLsRequest, opts ...grpc.CallOption) (*CRLsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CRLsResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_CRLs_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -503,6 +529,16 @@ func (c *storageAuthorityClient) LatestRevocation(ctx context.Context, in *Lates
 	return out, nil
 }
 
+func (c *storageAuthorityClient) PutCRLPart(ctx context.Context, in *RevocationListPart, opts ...grpc.CallOption) (*PutCRLPartResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutCRLPartResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_PutCRLPart_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *storageAuthorityClient) PublishCRL(ctx context.Context, in *PublishCRLRequest, opts ...grpc.CallOption) (*PublishCRLResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PublishCRLResponse)
@@ -691,6 +727,8 @@ type StorageAuthorityServer interface {
 	Issuer(context.Context, *IssuerRequest) (*IssuerResponse, error)
 	Issuers(context.Context, *IssuersRequest) (*IssuersResponse, error)
 	CRL(context.Context, *CRLRequest) (*CRLResponse, error)
+	CRLPart(context.Context, *RevocationListPart) (*RevocationListPart, error)
+	CRLs(context.Context, *CRLsRequest) (*CRLsResponse, error)
 	RenewalOrder(context.Context, *RenewalOrderRequest) (*RenewalOrderResponse, error)
 	Ping(context.Context, *PingRequest) (*PingResponse, error)
 	// AccountStore.
@@ -719,6 +757,7 @@ type StorageAuthorityServer interface {
 	Revoke(context.Context, *RevokeRequest) (*RevokeResponse, error)
 	Revocations(context.Context, *RevocationsRequest) (*RevocationsResponse, error)
 	LatestRevocation(context.Context, *LatestRevocationRequest) (*LatestRevocationResponse, error)
+	PutCRLPart(context.Context, *RevocationListPart) (*PutCRLPartResponse, error)
 	PublishCRL(context.Context, *PublishCRLRequest) (*PublishCRLResponse, error)
 	PutIssuer(context.Context, *PutIssuerRequest) (*PutIssuerResponse, error)
 	BlockKey(context.Context, *BlockKeyRequest) (*BlockKeyResponse, error)
@@ -780,6 +819,12 @@ func (UnimplementedStorageAuthorityServer) Issuers(context.Context, *IssuersRequ
 }
 func (UnimplementedStorageAuthorityServer) CRL(context.Context, *CRLRequest) (*CRLResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CRL not implemented")
+}
+func (UnimplementedStorageAuthorityServer) CRLPart(context.Context, *RevocationListPart) (*RevocationListPart, error) {
+	return nil, status.Error(codes.Unimplemented, "method CRLPart not implemented")
+}
+func (UnimplementedStorageAuthorityServer) CRLs(context.Context, *CRLsRequest) (*CRLsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CRLs not implemented")
 }
 func (UnimplementedStorageAuthorityServer) RenewalOrder(context.Context, *RenewalOrderRequest) (*RenewalOrderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RenewalOrder not implemented")
@@ -855,6 +900,9 @@ func (UnimplementedStorageAuthorityServer) Revocations(context.Context, *Revocat
 }
 func (UnimplementedStorageAuthorityServer) LatestRevocation(context.Context, *LatestRevocationRequest) (*LatestRevocationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method LatestRevocation not implemented")
+}
+func (UnimplementedStorageAuthorityServer) PutCRLPart(context.Context, *RevocationListPart) (*PutCRLPartResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutCRLPart not implemented")
 }
 func (UnimplementedStorageAuthorityServer) PublishCRL(context.Context, *PublishCRLRequest) (*PublishCRLResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PublishCRL not implemented")
@@ -1104,6 +1152,42 @@ func _StorageAuthority_CRL_Handler(srv interface{}, ctx context.Context, dec fun
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(StorageAuthorityServer).CRL(ctx, req.(*CRLRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_CRLPart_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevocationListPart)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).CRLPart(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_CRLPart_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).CRLPart(ctx, req.(*RevocationListPart))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_CRLs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CRLsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).CRLs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_CRLs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).CRLs(ctx, req.(*CRLsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1558,6 +1642,24 @@ func _StorageAuthority_LatestRevocation_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _StorageAuthority_PutCRLPart_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevocationListPart)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).PutCRLPart(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_PutCRLPart_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).PutCRLPart(ctx, req.(*RevocationListPart))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _StorageAuthority_PublishCRL_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PublishCRLRequest)
 	if err := dec(in); err != nil {
@@ -1912,6 +2014,14 @@ var StorageAuthority_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _StorageAuthority_CRL_Handler,
 		},
 		{
+			MethodName: "CRLPart",
+			Handler:    _StorageAuthority_CRLPart_Handler,
+		},
+		{
+			MethodName: "CRLs",
+			Handler:    _StorageAuthority_CRLs_Handler,
+		},
+		{
 			MethodName: "RenewalOrder",
 			Handler:    _StorageAuthority_RenewalOrder_Handler,
 		},
@@ -2010,6 +2120,10 @@ var StorageAuthority_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "LatestRevocation",
 			Handler:    _StorageAuthority_LatestRevocation_Handler,
+		},
+		{
+			MethodName: "PutCRLPart",
+			Handler:    _StorageAuthority_PutCRLPart_Handler,
 		},
 		{
 			MethodName: "PublishCRL",
