@@ -2,7 +2,6 @@ package ca
 
 import (
 	"crypto/ed25519"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
@@ -25,7 +24,6 @@ type request struct {
 	public     any
 	keyType    key.Type
 	spki       []byte
-	spkiSHA256 [32]byte
 	thumbprint string // RFC 7638
 	commonName string // canonical; empty: none
 }
@@ -58,7 +56,7 @@ func parseCSR(der []byte, identifiers []acme.Identifier) (request, error) {
 	if err := csr.CheckSignature(); err != nil {
 		return request{}, badCSR("the CSR's signature does not verify with its key, or uses an algorithm such as SHA-1 that is not accepted")
 	}
-	r := request{public: csr.PublicKey, keyType: keyType, spki: csr.RawSubjectPublicKeyInfo, spkiSHA256: sha256.Sum256(csr.RawSubjectPublicKeyInfo)}
+	r := request{public: csr.PublicKey, keyType: keyType, spki: csr.RawSubjectPublicKeyInfo}
 	asJWK, err := acme.AccountKeyOf(csr.PublicKey)
 	if err != nil {
 		return request{}, err

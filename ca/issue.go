@@ -1,7 +1,6 @@
 package ca
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/base64"
@@ -10,9 +9,6 @@ import (
 	"log/slog"
 	"slices"
 	"time"
-
-	"golang.org/x/crypto/cryptobyte"
-	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
@@ -110,25 +106,6 @@ func (c *CA) record(ctx context.Context, req Request) (acme.Certificate, error) 
 	}
 	cert.Account, cert.Order = req.Account, req.Order
 	return cert, c.recordIssuance(ctx, cert, req)
-}
-
-// checkKey holds a certificate's key to the profile and to what is known of
-// it.
-func (c *CA) checkKey(ctx context.Context, p *compiled, csr request, accountThumbprint string) error {
-	switch {
-	case !slices.Contains(p.Keys, csr.keyType):
-		return badCSR("the profile %q does not certify %s keys", p.Name, csr.keyType)
-	case csr.thumbprint == accountThumbprint:
-		return badCSR("the certificate's key must not be the account's key (RFC 8555 §11.1); make another")
-	}
-	blocked, err := c.Store.KeyBlocked(ctx, csr.spkiSHA256)
-	if err != nil {
-		return fmt.Errorf("asking whether a key is blocked: %w", err)
-	}
-	if blocked {
-		return badCSR("the CSR's key is known to be compromised; make a new key")
-	}
-	return nil
 }
 
 // subject is the DER of the subject; nil: an empty one.
@@ -242,14 +219,11 @@ func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate, req Requ
 
 // sign signs a recorded certificate with its issuer's key and stores it.
 func (c *CA) sign(ctx context.Context, iss *issuer, cert acme.Certificate) error {
-	der, err := key.SignEnvelope(c.Random, iss.signer, cert.TBS)
+	der, err := iss.envelope(c.Random, cert.TBS)
 	if err != nil {
 		return fmt.Errorf("signing certificate %s: %w", cert.Serial, err)
 	}
 	c.metrics.signatures.WithLabelValues("certificate").Inc()
-	if err := sameBytes(der, cert.TBS); err != nil {
-		return err
-	}
 	err = c.Store.CompleteIssuance(ctx, cert.Serial, der)
 	if errors.Is(err, sa.ErrConflict) {
 		return nil // another process was first, and nobody saw ours
@@ -279,18 +253,6 @@ func namesIn(der []byte) []string {
 		names = append(names, ip.String())
 	}
 	return names
-}
-
-// sameBytes checks that what was signed is what was linted and recorded: the
-// first element of the certificate is the to-be-signed part, byte for byte.
-func sameBytes(der, tbs []byte) error {
-	outer := cryptobyte.String(der)
-	var certificate, signed cryptobyte.String
-	if !outer.ReadASN1(&certificate, cryptobyte_asn1.SEQUENCE) || !outer.Empty() ||
-		!certificate.ReadASN1Element(&signed, cryptobyte_asn1.SEQUENCE) || !bytes.Equal(signed, tbs) {
-		return errors.New("the certificate just signed is not the one that was recorded")
-	}
-	return nil
 }
 
 func idOrNone(id acme.ID) string {

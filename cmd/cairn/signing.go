@@ -32,6 +32,10 @@ func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
 	if err != nil {
 		return nil, err
 	}
+	weak, err := n.weakKeys()
+	if err != nil {
+		return nil, err
+	}
 	cfg := ca.Config{
 		Store:        store,
 		Issuers:      []ca.IssuerConfig{hierarchy.Issuer},
@@ -40,6 +44,8 @@ func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
 		CRLShards:    n.cfg.CA.CRLShards,
 		ServiceNames: names,
 		OCSPFolder:   hierarchy.OCSPFolder,
+		WeakKeys:     weak,
+		Directories:  directoryNames(n.cfg),
 		Now:          n.now,
 		Random:       n.random,
 		Logger:       n.log("ca"),

@@ -77,6 +77,7 @@ func (v validator) ca(c *CA) {
 	}
 	v.oneOf("ca.ocsp_nonce", c.OCSPNonce, "honored", "ignored")
 	v.unique("ca.alternate_chains", c.AlternateChains)
+	v.unique("ca.weak_keys", c.WeakKeys)
 	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 		v.profile(name, c.Profiles[name])
 	}
