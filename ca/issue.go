@@ -146,6 +146,9 @@ func (c *CA) build(ctx context.Context, p *compiled, t *template, l leaf) (acme.
 	if err != nil {
 		return acme.Certificate{}, err
 	}
+	if err := c.conform(ctx, p, t, l, tbs); err != nil {
+		return acme.Certificate{}, err
+	}
 	if err := c.lint(ctx, p, t.issuer, serial, tbs); err != nil {
 		return acme.Certificate{}, err
 	}

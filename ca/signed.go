@@ -2,6 +2,7 @@ package ca
 
 import (
 	"bytes"
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -25,12 +26,16 @@ func (iss *issuer) envelope(random io.Reader, tbs []byte) ([]byte, error) {
 	return der, iss.checkSigned(der, tbs)
 }
 
+func (iss *issuer) checkSigned(der, tbs []byte) error {
+	return checkSigned(der, tbs, iss.certificate.PublicKey)
+}
+
 // checkSigned proves, before anyone sees a certificate, that it is the
 // to-be-signed part that was linted and recorded, byte for byte, with the
 // algorithm that this part names, and that the signature is that of the key in
 // the issuer's certificate. A fault of memory or of the key's hardware ends
 // here; a signature with P-256 costs some 50 microseconds to verify.
-func (iss *issuer) checkSigned(der, tbs []byte) error {
+func checkSigned(der, tbs []byte, issuer crypto.PublicKey) error {
 	outer := cryptobyte.String(der)
 	var certificate, signed, algorithm cryptobyte.String
 	var signature []byte
@@ -38,20 +43,24 @@ func (iss *issuer) checkSigned(der, tbs []byte) error {
 		!certificate.ReadASN1Element(&signed, cryptobyte_asn1.SEQUENCE) ||
 		!certificate.ReadASN1Element(&algorithm, cryptobyte_asn1.SEQUENCE) ||
 		!certificate.ReadASN1BitStringAsBytes(&signature) || !certificate.Empty() {
-		return errors.New("what was just signed is no certificate")
+		return errors.New("what was signed is no certificate")
 	}
 	inner, err := algorithmOf(tbs)
 	if err != nil {
 		return err
 	}
+	own, err := key.AlgorithmOf(issuer)
+	if err != nil {
+		return err
+	}
 	switch {
 	case !bytes.Equal(signed, tbs):
-		return errors.New("the certificate just signed is not the one that was recorded")
-	case !bytes.Equal(algorithm, inner) || !bytes.Equal(algorithm, iss.algorithm.Identifier):
-		return errors.New("the certificate just signed has another signature algorithm than the issuer's")
+		return errors.New("the signed certificate is not the one that was recorded")
+	case !bytes.Equal(algorithm, inner) || !bytes.Equal(algorithm, own.Identifier):
+		return errors.New("the signed certificate has another signature algorithm than the issuer's")
 	}
-	if err := key.Verify(iss.certificate.PublicKey, tbs, signature); err != nil {
-		return fmt.Errorf("checking a signature just made: %w", err)
+	if err := key.Verify(issuer, tbs, signature); err != nil {
+		return fmt.Errorf("checking the signature of a certificate: %w", err)
 	}
 	return nil
 }
