@@ -30,7 +30,7 @@ the one of the same modulus and 65537; and what is issued for any exponent is
 looked for under that one too.`,
 		Example: `  cairn admin block-key --key leaked.pub.pem --comment "found on a code host, report 17"
   cairn admin block-key --list compromised-spki.txt --comment "weekly import"`,
-		Args:    noArguments,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.run(cmd, func(ctx context.Context) error {
 				if list != "" && which.key == "" && which.keyHash == "" {

@@ -4,6 +4,7 @@
 //	cairn demo         shows what it does, in a temporary folder
 //	cairn config       checks or shows a configuration
 //	cairn admin        operates a CA: external account keys, renewal, revocation, CAA
+//	cairn audit        reads every certificate again and checks it
 //	cairn migrate      brings the store's schema up to date
 //	cairn wfe, ra, va, sa, ca, ocsp
 //	                   runs one role of a CA that is split over processes
@@ -61,6 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		serveCommand(),
 		configCommand(),
 		adminCommand(),
+		auditCommand(),
 		migrateCommand(),
 		mtlsCommand(),
 		demoCommand(),
