@@ -26,14 +26,15 @@ type request struct {
 	spki       []byte
 	thumbprint string // RFC 7638
 	commonName string // canonical; empty: none
+	mustStaple bool   // it asks for the TLS feature status_request
 }
 
 func badCSR(format string, args ...any) error { return acme.NewProblem(acme.BadCSR, format, args...) }
 
 // parseCSR reads a PKCS#10 request, checks its signature and its key, and
-// that it asks for exactly the given identifiers (RFC 8555 §7.4). Extensions
-// other than the subject alternative names are ignored: what is in a
-// certificate is the profile's to say.
+// that it asks for exactly the given identifiers (RFC 8555 §7.4). What else it
+// may ask for is requestedExtensions' rule; the rest of the subject, and
+// attributes such as challengePassword, are ignored.
 func parseCSR(der []byte, identifiers []acme.Identifier) (request, error) {
 	if len(der) > maxCSR {
 		return request{}, badCSR("the CSR is larger than %d octets", maxCSR)
@@ -62,6 +63,9 @@ func parseCSR(der []byte, identifiers []acme.Identifier) (request, error) {
 		return request{}, err
 	}
 	r.thumbprint = asJWK.Thumbprint()
+	if r.mustStaple, err = requestedExtensions(csr.Extensions); err != nil {
+		return request{}, err
+	}
 	names, err := csrNames(csr)
 	if err != nil {
 		return request{}, err

@@ -86,6 +86,9 @@ func (c *CA) record(ctx context.Context, req Request) (acme.Certificate, error) 
 	if err != nil {
 		return acme.Certificate{}, err
 	}
+	if csr.mustStaple && !p.MustStaple {
+		return acme.Certificate{}, badCSR("the CSR asks for must-staple (RFC 7633), which certificates of the profile %q do not have; leave it out, or order with a profile that has it", p.Name)
+	}
 	if err := c.checkKey(ctx, p, csr, req.AccountKeyThumbprint); err != nil {
 		return acme.Certificate{}, err
 	}
