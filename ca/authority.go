@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/cairn-ca/cairn/ca/ct"
 	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
 	"github.com/cairn-ca/cairn/sa"
@@ -42,6 +44,12 @@ type Config struct {
 	WeakKeys *key.WeakKeys
 	// Directories are the directories none of whose account keys is certified.
 	Directories []string
+	// CT submits the certificates of profiles with CT to logs; nil: no profile
+	// has it.
+	CT *ct.Submitter
+	// CTRetryFor is how long SCTs are asked for before an issuance is given
+	// up; 0: an hour.
+	CTRetryFor time.Duration
 
 	Now     func() time.Time
 	Random  io.Reader
@@ -59,6 +67,7 @@ type CA struct {
 	metrics   metrics
 	owner     string
 	work      sync.WaitGroup
+	waiting   waiting
 
 	mu      sync.Mutex
 	signers map[acme.IssuerID]OCSPSigner
@@ -79,6 +88,9 @@ func New(ctx context.Context, cfg Config) (*CA, error) {
 	if cfg.CRLShards < 1 {
 		cfg.CRLShards = 1
 	}
+	if cfg.CTRetryFor == 0 {
+		cfg.CTRetryFor = defaultCTRetryFor
+	}
 	id, err := acme.NewID(cfg.Now(), cfg.Random)
 	if err != nil {
 		return nil, err
@@ -98,7 +110,7 @@ func New(ctx context.Context, cfg Config) (*CA, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !c.Now().Before(iss.certificate.NotAfter) {
+		if !iss.inactive && !c.Now().Before(iss.certificate.NotAfter) {
 			return nil, fmt.Errorf("the certificate of issuer %q expired at %s; make a new intermediate", iss.certificate.Subject, iss.certificate.NotAfter)
 		}
 		c.issuers = append(c.issuers, iss)
@@ -128,19 +140,22 @@ func (c *CA) compile() (map[string]*compiled, error) {
 	profiles[ServiceProfile] = serviceProfile(serviceValidity)
 	all := make(map[string]*compiled, len(profiles))
 	for name, p := range profiles {
+		if p.CT && c.CT == nil {
+			return nil, fmt.Errorf("profile %q: its certificates need SCTs, and no CT logs are configured", name)
+		}
 		cp := &compiled{Profile: p}
 		if cp.linter, err = newLinter(p.Lint); err != nil {
 			return nil, fmt.Errorf("profile %q: %w", name, err)
 		}
 		for _, iss := range c.issuersOf(p) {
-			t, err := newTemplate(iss, &p, urls{c.PublicURL, c.OCSPURL})
+			t, err := newTemplate(iss, &p, c.urlsOf(iss))
 			if err != nil {
 				return nil, err
 			}
 			cp.templates = append(cp.templates, t)
 		}
 		if len(cp.templates) == 0 {
-			return nil, fmt.Errorf("profile %q: none of its issuers is configured", name)
+			return nil, fmt.Errorf("profile %q: none of its issuers is configured and active", name)
 		}
 		all[name] = cp
 	}
@@ -148,18 +163,35 @@ func (c *CA) compile() (map[string]*compiled, error) {
 }
 
 func (c *CA) issuersOf(p Profile) []*issuer {
-	if len(p.Issuers) == 0 {
-		return c.issuers
-	}
 	var may []*issuer
-	for _, id := range p.Issuers {
-		for _, iss := range c.issuers {
-			if iss.id == id {
-				may = append(may, iss)
-			}
+	for _, iss := range c.issuers {
+		if !iss.inactive && (len(p.Issuers) == 0 || slices.Contains(p.Issuers, iss.id)) {
+			may = append(may, iss)
 		}
 	}
+	if len(p.Issuers) > 0 {
+		// In the profile's order.
+		slices.SortStableFunc(may, func(a, b *issuer) int { return slices.Index(p.Issuers, a.id) - slices.Index(p.Issuers, b.id) })
+	}
 	return may
+}
+
+// urlsOf makes the URLs in an issuer's certificates.
+func (c *CA) urlsOf(iss *issuer) urls {
+	if iss.publicURL != "" {
+		return urls{base: iss.publicURL}
+	}
+	return urls{c.PublicURL, c.OCSPURL}
+}
+
+// CRLURL is the URL of a shard's CRL, byte for byte as in certificates.
+func (c *CA) CRLURL(id acme.IssuerID, shard int) string {
+	for _, iss := range c.issuers {
+		if iss.id == id {
+			return c.urlsOf(iss).crl(id, shard)
+		}
+	}
+	return CRLURL(c.PublicURL, id, shard)
 }
 
 // templateFor chooses the issuer: one whose key is of the certificate's kind
@@ -184,6 +216,17 @@ func (c *CA) publishIssuers(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// CheckIssuers tells which of the issuers that sign can't any more.
+func (c *CA) CheckIssuers() error {
+	var errs []error
+	for _, iss := range c.issuers {
+		if !iss.inactive && !c.Now().Before(iss.certificate.NotAfter) {
+			errs = append(errs, fmt.Errorf("the issuing certificate %q expired at %s", iss.certificate.Subject, iss.certificate.NotAfter))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // issuer finds an issuer by its identifier.
@@ -229,6 +272,16 @@ func (iss *issuer) lease() time.Duration {
 	return leaseFor
 }
 
+// leaseOnRecord is how long a certificate that is being recorded is this
+// process's to sign: not at all while its key is away. Whoever has the key back
+// first takes it up then.
+func (iss *issuer) leaseOnRecord() time.Duration {
+	if iss.available() != nil {
+		return 0
+	}
+	return iss.lease()
+}
+
 // lease is for work whose issuers are not known yet.
 func (c *CA) lease() time.Duration {
 	longest := leaseFor
@@ -248,6 +301,9 @@ func (c *CA) Run(ctx context.Context) error {
 	for {
 		if err := c.resume(ctx); err != nil && ctx.Err() == nil {
 			c.Logger.LogAttrs(ctx, slog.LevelError, "resuming issuances", slog.Any("error", err))
+		}
+		if err := c.submitFinals(ctx); err != nil && ctx.Err() == nil {
+			c.Logger.LogAttrs(ctx, slog.LevelError, "claiming certificates to submit to logs", slog.Any("error", err))
 		}
 		select {
 		case <-ctx.Done():

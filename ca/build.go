@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/cairn-ca/cairn/ca/ct"
 	"github.com/cairn-ca/cairn/internal/acme"
 )
 
@@ -29,6 +30,10 @@ type template struct {
 	// crl is the URL of a shard's CRL; nil: no CRL distribution point.
 	crl   func(shard int) string
 	extra []byte
+	// profile and templates make the extensions that differ from certificate
+	// to certificate.
+	profile   string
+	templates []ExtensionTemplate
 }
 
 // leaf is what differs from certificate to certificate.
@@ -40,26 +45,40 @@ type leaf struct {
 	public              crypto.PublicKey
 	spki                []byte // DER of its SubjectPublicKeyInfo
 	crlShard            int
+	poison              bool // it is a precertificate
 }
 
 var emptyName = []byte{0x30, 0x00}
 
 func newTemplate(iss *issuer, p *Profile, urls urls) (*template, error) {
-	t := &template{issuer: iss}
+	t := &template{issuer: iss, profile: p.Name, templates: p.ExtensionTemplates}
+	usage := p.KeyUsage
+	if usage == 0 {
+		usage = x509.KeyUsageDigitalSignature
+	}
 	var err error
-	if t.usage, err = keyUsage(x509.KeyUsageDigitalSignature); err != nil {
+	// Keys that are not RSA's encipher nothing (RFC 8813 §3, RFC 9295 §3).
+	if t.usage, err = keyUsage(usage &^ (x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment)); err != nil {
 		return nil, err
 	}
-	t.usageRSA = t.usage
 	if p.KeyEncipherment {
-		if t.usageRSA, err = keyUsage(x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment); err != nil {
-			return nil, err
-		}
+		usage |= x509.KeyUsageKeyEncipherment
+	}
+	// RSA keys agree on nothing (RFC 3279 §2.3.1).
+	if t.usageRSA, err = keyUsage(usage &^ x509.KeyUsageKeyAgreement); err != nil {
+		return nil, err
 	}
 	b := cryptobyte.NewBuilder(nil)
 	usages := make([]asn1.ObjectIdentifier, 0, len(p.ExtendedKeyUsages))
 	for _, u := range p.ExtendedKeyUsages {
 		oid, err := usageOID(u)
+		if err != nil {
+			return nil, err
+		}
+		usages = append(usages, oid)
+	}
+	for _, o := range p.FurtherExtendedKeyUsages {
+		oid, err := parseOID(o)
 		if err != nil {
 			return nil, err
 		}
@@ -146,6 +165,14 @@ func (t *template) build(l leaf) ([]byte, error) {
 	if _, ok := l.public.(*rsa.PublicKey); ok {
 		usage = t.usageRSA
 	}
+	var own []byte
+	for _, e := range t.templates {
+		extension, err := e.encode(t.profile, l.identifiers)
+		if err != nil {
+			return nil, fmt.Errorf("encoding a certificate: %w", err)
+		}
+		own = append(own, extension...)
+	}
 	b := cryptobyte.NewBuilder(make([]byte, 0, 1024))
 	b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddASN1(cryptobyte_asn1.Tag(0).Constructed().ContextSpecific(), func(b *cryptobyte.Builder) {
@@ -173,6 +200,10 @@ func (t *template) build(l leaf) ([]byte, error) {
 					addCRLDistributionPoint(b, t.crl(l.crlShard))
 				}
 				b.AddBytes(t.extra)
+				b.AddBytes(own)
+				if l.poison {
+					b.AddBytes(ct.PoisonExtension())
+				}
 			})
 		})
 	})
@@ -269,9 +300,12 @@ func addSAN(b *cryptobyte.Builder, critical bool, ids []acme.Identifier) {
 	addExtension(b, oidSubjectAltName, critical, func(b *cryptobyte.Builder) {
 		b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			for _, id := range ids {
-				if id.Type() == acme.IdentifierIP {
+				switch {
+				case id.IsDevice():
+					id.AddOtherName(b)
+				case id.Type() == acme.IdentifierIP:
 					b.AddASN1(cryptobyte_asn1.Tag(7).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes(id.Addr().AsSlice()) })
-				} else {
+				default:
 					b.AddASN1(cryptobyte_asn1.Tag(2).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes([]byte(id.Value())) })
 				}
 			}

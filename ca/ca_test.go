@@ -425,10 +425,11 @@ func TestResume(t *testing.T) {
 	f := newFixture(t, nil)
 	ids := names(t, "a.example")
 	order := f.ready(t, ids)
-	dead, err := f.record(t.Context(), f.request(order, csrFor(t, newKey(t), "", ids)))
+	work, err := f.record(t.Context(), f.request(order, csrFor(t, newKey(t), "", ids)))
 	if err != nil {
 		t.Fatal(err)
 	}
+	dead := work.certificate
 	// Not while the lease holds.
 	if err := f.resume(t.Context()); err != nil {
 		t.Fatal(err)

@@ -3,13 +3,9 @@ package ca
 import (
 	"crypto/ed25519"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"net/netip"
 	"slices"
-
-	"golang.org/x/crypto/cryptobyte"
-	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
@@ -27,6 +23,7 @@ type request struct {
 	thumbprint string // RFC 7638
 	commonName string // canonical; empty: none
 	mustStaple bool   // it asks for the TLS feature status_request
+	hasDevices bool   // it asks for the order's identifiers of devices
 }
 
 func badCSR(format string, args ...any) error { return acme.NewProblem(acme.BadCSR, format, args...) }
@@ -70,14 +67,23 @@ func parseCSR(der []byte, identifiers []acme.Identifier) (request, error) {
 	if err != nil {
 		return request{}, err
 	}
+	if r.hasDevices = slices.ContainsFunc(names, acme.Identifier.IsDevice); !r.hasDevices {
+		// draft-ietf-acme-device-attest §3.2: the CSR need not have them.
+		names = append(names, devicesOf(identifiers)...)
+	}
 	cn, err := csrCommonName(csr)
 	if err != nil {
 		return request{}, err
 	}
-	if cn != "" {
+	named := func(id acme.Identifier) bool { identity, _ := id.Device(); return identity == cn }
+	switch {
+	case cn == "":
+	case slices.ContainsFunc(identifiers, named):
+		r.commonName = cn
+	default:
 		id, err := parseName(cn)
 		if err != nil {
-			return request{}, badCSR("the CSR's common name is neither a DNS name nor an address; leave it out or make it one of the order's identifiers")
+			return request{}, badCSR("the CSR's common name is none of the order's identifiers; leave it out or make it one of them")
 		}
 		names = append(names, id)
 		r.commonName = id.Value()
@@ -90,10 +96,10 @@ func parseCSR(der []byte, identifiers []acme.Identifier) (request, error) {
 }
 
 func csrNames(csr *x509.CertificateRequest) ([]acme.Identifier, error) {
-	if err := onlyNamesAndAddresses(csr.Extensions); err != nil {
+	names, err := csrOtherNames(csr.Extensions)
+	if err != nil {
 		return nil, err
 	}
-	var names []acme.Identifier
 	for _, name := range csr.DNSNames {
 		id, err := acme.ParseIdentifier(acme.IdentifierDNS, name)
 		if err != nil {
@@ -109,40 +115,6 @@ func csrNames(csr *x509.CertificateRequest) ([]acme.Identifier, error) {
 		names = append(names, acme.IdentifierFromIP(addr))
 	}
 	return names, nil
-}
-
-// onlyNamesAndAddresses refuses subject alternative names of the kinds that
-// crypto/x509 gives no account of, or that no order has (RFC 8555 §7.4: the CSR
-// asks for exactly the order's identifiers).
-func onlyNamesAndAddresses(extensions []pkix.Extension) error {
-	seen := false
-	for _, e := range extensions {
-		if !e.Id.Equal(oidSubjectAltName) {
-			continue
-		}
-		if seen {
-			return badCSR("the CSR has subject alternative names twice; put them all into one extension")
-		}
-		seen = true
-		input := cryptobyte.String(e.Value)
-		var list cryptobyte.String
-		if !input.ReadASN1(&list, cryptobyte_asn1.SEQUENCE) || !input.Empty() {
-			return badCSR("the CSR's subject alternative names can't be read")
-		}
-		for !list.Empty() {
-			var name cryptobyte.String
-			var tag cryptobyte_asn1.Tag
-			if !list.ReadAnyASN1(&name, &tag) {
-				return badCSR("the CSR's subject alternative names can't be read")
-			}
-			switch tag {
-			case cryptobyte_asn1.Tag(2).ContextSpecific(), cryptobyte_asn1.Tag(7).ContextSpecific():
-			default:
-				return badCSR("the CSR asks for a subject alternative name of a kind other than DNS name and IP address, such as an e-mail address, a URI or a user principal name; leave it out")
-			}
-		}
-	}
-	return nil
 }
 
 // csrCommonName is the one common name of the subject; empty: none.

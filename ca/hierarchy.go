@@ -21,8 +21,11 @@ import (
 type HierarchyConfig struct {
 	// Folder gets root.pem, chain.pem and keys/.
 	Folder string
-	Now    func() time.Time
-	Random io.Reader
+	// IssuerKey is the issuer's key, where that is not in keys/; nil: it is, or
+	// is made there.
+	IssuerKey key.Key
+	Now       func() time.Time
+	Random    io.Reader
 }
 
 // Hierarchy is a root and an intermediate on disk, ready to issue.
@@ -70,23 +73,29 @@ func OpenHierarchy(cfg HierarchyConfig) (*Hierarchy, error) {
 		Root: root, RootFile: filepath.Join(cfg.Folder, rootFile), OCSPFolder: keys,
 		Issuer: IssuerConfig{Signer: signer, Chains: [][]*x509.Certificate{chain}},
 	}
-	return h, h.check(cfg.Now())
+	if k := cfg.IssuerKey; k != nil {
+		h.Issuer.Slow, h.Issuer.Available = k.Slow(), k.Available
+	}
+	return h, h.check(cfg)
 }
 
 // check verifies what is on disk: every certificate by its issuer, the key by
 // its certificate.
-func (h *Hierarchy) check(now time.Time) error {
+func (h *Hierarchy) check(cfg HierarchyConfig) error {
 	roots, between := x509.NewCertPool(), x509.NewCertPool()
 	roots.AddCert(h.Root)
 	chain := h.Issuer.Chains[0]
 	for _, c := range chain[1:] {
 		between.AddCert(c)
 	}
-	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: cfg.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	if err != nil {
 		return fmt.Errorf("%s does not lead to %s: %w; restore both from one backup", chainFile, h.RootFile, err)
 	}
 	if !key.Equal(chain[0].PublicKey, h.Issuer.Signer.Public()) {
+		if cfg.IssuerKey != nil {
+			return fmt.Errorf("the first certificate in %s is for another key than the one of ca.issuer_key; name the key that belongs to it, or restore the file from a backup", chainFile)
+		}
 		return fmt.Errorf("%s/%s is not the key of the first certificate in %s; restore both from one backup", keyFolder, intermediateFile, chainFile)
 	}
 	return nil
@@ -124,7 +133,7 @@ func (cfg HierarchyConfig) openRoot() (*x509.Certificate, error) {
 func (cfg HierarchyConfig) openIntermediate(root *x509.Certificate) ([]*x509.Certificate, crypto.Signer, error) {
 	chain, err := readCertificates(cfg.path(chainFile))
 	if err == nil {
-		signer, err := key.ReadFile(cfg.keyPath(intermediateFile))
+		signer, err := cfg.readIssuerKey()
 		if err != nil {
 			return nil, nil, fmt.Errorf("reading the issuer's key: %w", err)
 		}
@@ -137,7 +146,7 @@ func (cfg HierarchyConfig) openIntermediate(root *x509.Certificate) ([]*x509.Cer
 	if err != nil {
 		return nil, nil, fmt.Errorf("the root's key is needed, as %s is not there yet: %w", chainFile, err)
 	}
-	signer, err := cfg.openKey(intermediateFile)
+	signer, err := cfg.openIssuerKey()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -210,6 +219,20 @@ var privateCALints = []string{
 	"e_ca_country_name_missing",
 	"e_sub_ca_crl_distribution_points_missing",
 	"e_sub_ca_aia_missing",
+}
+
+func (cfg HierarchyConfig) readIssuerKey() (crypto.Signer, error) {
+	if cfg.IssuerKey != nil {
+		return cfg.IssuerKey, nil
+	}
+	return key.ReadFile(cfg.keyPath(intermediateFile))
+}
+
+func (cfg HierarchyConfig) openIssuerKey() (crypto.Signer, error) {
+	if cfg.IssuerKey != nil {
+		return cfg.IssuerKey, nil
+	}
+	return cfg.openKey(intermediateFile)
 }
 
 func (cfg HierarchyConfig) openKey(name string) (crypto.Signer, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/zmap/zlint/v3/lint"
@@ -20,6 +21,8 @@ type InspectorConfig struct {
 	Profiles []Profile
 	// PublicURL and OCSPURL are those of Config.
 	PublicURL, OCSPURL string
+	// IssuerURLs are the PublicURL of the issuers that have their own.
+	IssuerURLs map[acme.IssuerID]string
 	// WeakKeys may be nil.
 	WeakKeys *key.WeakKeys
 }
@@ -29,6 +32,7 @@ type InspectorConfig struct {
 type Inspector struct {
 	profiles map[string]*compiled
 	urls     urls
+	own      map[acme.IssuerID]string
 	weak     *key.WeakKeys
 }
 
@@ -51,7 +55,7 @@ func NewInspector(cfg InspectorConfig) (*Inspector, error) {
 		return nil, err
 	}
 	profiles[ServiceProfile] = serviceProfile(serviceValidity)
-	i := &Inspector{profiles: make(map[string]*compiled), urls: urls{strings.TrimSuffix(cfg.PublicURL, "/"), cfg.OCSPURL}, weak: cfg.WeakKeys}
+	i := &Inspector{profiles: make(map[string]*compiled), urls: urls{strings.TrimSuffix(cfg.PublicURL, "/"), cfg.OCSPURL}, own: cfg.IssuerURLs, weak: cfg.WeakKeys}
 	for name, p := range profiles {
 		l, err := newLinter(p.Lint)
 		if err != nil {
@@ -72,7 +76,7 @@ func NewInspector(cfg InspectorConfig) (*Inspector, error) {
 // certificate, whatever they are. The names of an issuer's certificates are in
 // their order in the store, the preferred one first.
 func (i *Inspector) Inspect(cert acme.Certificate, issuer *x509.Certificate, ids []acme.Identifier) (*x509.Certificate, []Deviation) {
-	parsed, err := x509.ParseCertificate(cert.DER)
+	parsed, err := x509.ParseCertificate(cert.Signed())
 	if err != nil {
 		return nil, []Deviation{{CheckRecord, fmt.Sprintf("the certificate can't be parsed: %v", err)}}
 	}
@@ -83,7 +87,7 @@ func (i *Inspector) Inspect(cert acme.Certificate, issuer *x509.Certificate, ids
 	if parsed.SerialNumber.Cmp(cert.Serial.Big()) != 0 {
 		fail(CheckRecord, "the certificate has the serial number %x", parsed.SerialNumber)
 	}
-	if err := checkSigned(cert.DER, parsed.RawTBSCertificate, issuer.PublicKey); err != nil {
+	if err := checkSigned(cert.Signed(), parsed.RawTBSCertificate, issuer.PublicKey); err != nil {
 		fail(CheckSignature, "%v", err)
 	}
 	if _, err := key.Check(parsed.PublicKey); err != nil {
@@ -100,7 +104,14 @@ func (i *Inspector) Inspect(cert acme.Certificate, issuer *x509.Certificate, ids
 	if ids == nil {
 		ids = identifiersOf(parsed)
 	}
-	r, err := newRules(&p.Profile, issuer, i.urls)
+	if p.Devices == DevicesRequested && len(acme.DevicesIn(parsed)) == 0 {
+		ids = slices.DeleteFunc(slices.Clone(ids), acme.Identifier.IsDevice)
+	}
+	where := i.urls
+	if own := i.own[cert.Issuer]; own != "" {
+		where = urls{base: strings.TrimSuffix(own, "/")}
+	}
+	r, err := newRules(&p.Profile, issuer, where)
 	if err != nil {
 		fail(CheckProfile, "%v", err)
 		return parsed, found
@@ -108,10 +119,11 @@ func (i *Inspector) Inspect(cert acme.Certificate, issuer *x509.Certificate, ids
 	for _, d := range r.deviations(parsed.RawTBSCertificate, facts{
 		serial: cert.Serial, at: cert.RecordedAt, notBefore: cert.NotBefore, notAfter: cert.NotAfter,
 		identifiers: ids, spki: parsed.RawSubjectPublicKeyInfo, crlShard: cert.CRLShard,
+		poison: p.CT && cert.DER == nil, scts: p.CT && cert.DER != nil,
 	}) {
 		fail(CheckProfile, "%s", d)
 	}
-	return parsed, append(found, p.linter.inspect(cert.DER)...)
+	return parsed, append(found, p.linter.inspect(cert.Signed())...)
 }
 
 // inspect gives what lints would have stopped.
@@ -148,5 +160,5 @@ func identifiersOf(cert *x509.Certificate) []acme.Identifier {
 			ids = append(ids, acme.IdentifierFromIP(addr))
 		}
 	}
-	return acme.UniqueIdentifiers(ids)
+	return acme.UniqueIdentifiers(append(ids, acme.DevicesIn(cert)...))
 }

@@ -3,6 +3,7 @@ package ca
 import (
 	"context"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ import (
 
 // Issue implements Authority.
 func (c *CA) Issue(ctx context.Context, req Request) (Issued, error) {
-	cert, err := c.record(ctx, req)
+	work, err := c.record(ctx, req)
 	if err != nil {
 		result := "failed"
 		var p *acme.Problem
@@ -29,17 +30,18 @@ func (c *CA) Issue(ctx context.Context, req Request) (Issued, error) {
 	}
 	// From here on the certificate is durable work: it is signed whether or
 	// not the client waits.
-	issued := Issued{Serial: cert.Serial}
-	iss, err := c.issuer(cert.Issuer)
-	if err != nil {
-		return issued, nil // not to happen: its template is of an issuer at hand
+	issued := Issued{Serial: work.certificate.Serial}
+	if !c.Now().Before(work.until) {
+		c.Logger.LogAttrs(ctx, slog.LevelWarn, "a certificate was recorded and is signed once its key can be used",
+			slog.String("serial", issued.Serial.String()))
+		return issued, nil
 	}
-	if !iss.slow && req.Wait > 0 {
-		issued.Signed = c.finish(ctx, iss, cert)
+	if !work.issuer.slow && req.Wait > 0 && !unlogged(work.certificate) {
+		issued.Signed = c.finish(ctx, work)
 		return issued, nil
 	}
 	done := make(chan bool, 1)
-	c.work.Go(func() { done <- c.finish(ctx, iss, cert) })
+	c.work.Go(func() { done <- c.finish(ctx, work) })
 	if req.Wait <= 0 {
 		return issued, nil
 	}
@@ -53,14 +55,12 @@ func (c *CA) Issue(ctx context.Context, req Request) (Issued, error) {
 }
 
 // finish signs a recorded certificate, whatever becomes of the request. What
-// fails is resumed once its lease has lapsed.
-func (c *CA) finish(ctx context.Context, iss *issuer, cert acme.Certificate) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), iss.lease())
-	defer cancel()
-	err := c.sign(ctx, iss, cert)
+// fails is resumed once its key is back or its lease has lapsed.
+func (c *CA) finish(ctx context.Context, work leased) bool {
+	err := c.signLeased(context.WithoutCancel(ctx), work)
 	if err != nil {
 		c.Logger.LogAttrs(ctx, slog.LevelError, "signing a recorded certificate; it is tried again",
-			slog.String("serial", cert.Serial.String()), slog.Any("error", err))
+			slog.String("serial", work.certificate.Serial.String()), slog.Any("error", err))
 	}
 	return err == nil
 }
@@ -74,7 +74,15 @@ func (c *CA) label(profile string) string {
 }
 
 // record checks a request, builds and lints its certificate, and records it.
-func (c *CA) record(ctx context.Context, req Request) (acme.Certificate, error) {
+func (c *CA) record(ctx context.Context, req Request) (leased, error) {
+	cert, err := c.prepare(ctx, req)
+	if err != nil {
+		return leased{}, err
+	}
+	return c.recordIssuance(ctx, cert, req)
+}
+
+func (c *CA) prepare(ctx context.Context, req Request) (acme.Certificate, error) {
 	p, ok := c.profiles[req.Profile]
 	if !ok || req.Profile == ServiceProfile {
 		return acme.Certificate{}, acme.NewProblem(acme.InvalidProfile, "there is no profile %q any more; create a new order", req.Profile)
@@ -96,19 +104,27 @@ func (c *CA) record(ctx context.Context, req Request) (acme.Certificate, error) 
 	if err != nil {
 		return acme.Certificate{}, err
 	}
-	subject, err := p.subject(csr, req.Identifiers)
+	certified, err := p.certified(csr, req.Identifiers)
 	if err != nil {
 		return acme.Certificate{}, err
 	}
-	cert, err := c.build(ctx, p, p.templateFor(csr.keyType), leaf{
+	subject, err := p.subject(csr, certified)
+	if err != nil {
+		return acme.Certificate{}, err
+	}
+	t := p.templateFor(csr.keyType)
+	if problem := t.issuer.constraints.admits(req.Identifiers, "the issuer"); problem != nil {
+		return acme.Certificate{}, problem
+	}
+	cert, err := c.build(ctx, p, t, leaf{
 		notBefore: notBefore, notAfter: notAfter, subject: subject,
-		identifiers: req.Identifiers, public: csr.public, spki: csr.spki,
+		identifiers: certified, public: csr.public, spki: csr.spki,
 	})
 	if err != nil {
 		return acme.Certificate{}, err
 	}
 	cert.Account, cert.Order = req.Account, req.Order
-	return cert, c.recordIssuance(ctx, cert, req)
+	return cert, nil
 }
 
 // subject is the DER of the subject; nil: an empty one.
@@ -119,16 +135,22 @@ func (p *compiled) subject(csr request, ids []acme.Identifier) ([]byte, error) {
 	}
 	if name == "" && p.CommonName == CommonNameFirst {
 		for _, id := range ids {
-			if len(id.Value()) <= maxCommonName {
-				name = id.Value()
+			if cn := commonNameOf(id); len(cn) <= maxCommonName {
+				name = cn
 				break
 			}
 		}
 	}
-	if name == "" {
+	subject := p.Subject
+	subject.CommonName = name
+	if len(subject.ToRDNSequence()) == 0 {
 		return nil, nil
 	}
-	return commonNameSubject(name)
+	der, err := asn1.Marshal(subject.ToRDNSequence())
+	if err != nil {
+		return nil, fmt.Errorf("encoding a subject: %w", err)
+	}
+	return der, nil
 }
 
 // build gives a leaf its serial and shard, encodes it, and lints it.
@@ -145,6 +167,10 @@ func (c *CA) build(ctx context.Context, p *compiled, t *template, l leaf) (acme.
 	octets := serial.Bytes()
 	l.serial = serial
 	l.crlShard = (int(octets[len(octets)-2])<<8 | int(octets[len(octets)-1])) % c.CRLShards
+	l.poison = p.CT
+	if err := c.checkTransparency(ctx, p, l); err != nil {
+		return acme.Certificate{}, err
+	}
 	tbs, err := t.build(l)
 	if err != nil {
 		return acme.Certificate{}, err
@@ -197,13 +223,14 @@ func cutFindings(s string) string {
 }
 
 // recordIssuance makes a certificate durable before it is signed (invariant
-// 1).
-func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate, req Request) error {
+// 1), and returns it with the lease that this process has on it.
+func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate, req Request) (leased, error) {
 	iss, err := c.issuer(cert.Issuer)
 	if err != nil {
-		return err
+		return leased{}, err
 	}
-	issuance := sa.Issuance{Certificate: cert, Owner: c.owner, LeaseUntil: c.Now().Add(iss.lease())}
+	work := leased{iss, cert, c.Now().Add(c.leaseOnRecord(iss, cert))}
+	issuance := sa.Issuance{Certificate: cert, Owner: c.owner, LeaseUntil: work.until}
 	record := c.Store.RecordIssuance
 	if a := req.AutoRenewal; a != nil {
 		issuance.NextRenewal = a.Next
@@ -215,16 +242,24 @@ func (c *CA) recordIssuance(ctx context.Context, cert acme.Certificate, req Requ
 	}
 	err = record(ctx, issuance)
 	if errors.Is(err, sa.ErrConflict) {
-		return acme.NewProblem(acme.OrderNotReady, "the order is not ready any more: it was finalized by another request, or an authorization ended")
+		return leased{}, acme.NewProblem(acme.OrderNotReady, "the order is not ready any more: it was finalized by another request, or an authorization ended")
 	}
 	if err != nil {
-		return fmt.Errorf("recording certificate %s: %w", cert.Serial, err)
+		return leased{}, fmt.Errorf("recording certificate %s: %w", cert.Serial, err)
 	}
-	return nil
+	return work, nil
 }
 
-// sign signs a recorded certificate with its issuer's key and stores it.
+// sign signs a recorded certificate with its issuer's key and stores it; before
+// that, if it is to have SCTs, its precertificate.
 func (c *CA) sign(ctx context.Context, iss *issuer, cert acme.Certificate) error {
+	cert, err := c.transparent(ctx, iss, cert)
+	if errors.Is(err, errOthers) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	der, err := iss.envelope(c.Random, cert.TBS)
 	if err != nil {
 		return fmt.Errorf("signing certificate %s: %w", cert.Serial, err)
@@ -257,6 +292,9 @@ func namesIn(der []byte) []string {
 	names := slices.Clone(cert.DNSNames)
 	for _, ip := range cert.IPAddresses {
 		names = append(names, ip.String())
+	}
+	for _, id := range acme.DevicesIn(cert) {
+		names = append(names, id.String())
 	}
 	return names
 }

@@ -21,6 +21,16 @@ type IssuerConfig struct {
 	// behind a network: a request then waits no longer than it asked to, and
 	// the work is left to this process for longer before another takes it up.
 	Slow bool
+	// Available tells whether the key can sign at the moment, at once and
+	// without trying; nil: always. While it can't, requests are recorded, and
+	// signed once it can.
+	Available func() error
+	// Inactive issuers sign no more certificates of subscribers, but CRLs, OCSP
+	// signers, and what was recorded for them.
+	Inactive bool
+	// PublicURL is the base of the URLs in the issuer's certificates; empty:
+	// Config.PublicURL.
+	PublicURL string
 	// Chains begin, each, with the issuing certificate, and leave the trust
 	// anchor out; the first is the preferred one.
 	Chains [][]*x509.Certificate
@@ -33,6 +43,10 @@ type issuer struct {
 	chains      [][][]byte
 	signer      crypto.Signer
 	slow        bool
+	inactive    bool
+	publicURL   string // without a slash at its end; empty: the CA's
+	constraints nameConstraints
+	available   func() error
 	algorithm   key.Algorithm
 	keyType     key.Type
 	// throwaway is of the signer's kind, for certificates that are only
@@ -63,7 +77,13 @@ func newIssuer(cfg IssuerConfig, random io.Reader) (*issuer, error) {
 	if _, err := key.Check(cert.PublicKey); err != nil {
 		return nil, fmt.Errorf("the key of issuer %q is not fit to sign with; make a new intermediate: %w", cert.Subject, err)
 	}
-	iss := &issuer{id: IssuerIDOf(cert), certificate: cert, signer: cfg.Signer, slow: cfg.Slow}
+	iss := &issuer{
+		id: IssuerIDOf(cert), certificate: cert, signer: cfg.Signer, slow: cfg.Slow, available: cfg.Available,
+		inactive: cfg.Inactive, publicURL: strings.TrimSuffix(cfg.PublicURL, "/"), constraints: constraintsOf(cert),
+	}
+	if iss.available == nil {
+		iss.available = func() error { return nil }
+	}
 	var err error
 	if iss.algorithm, err = key.AlgorithmOf(cfg.Signer.Public()); err != nil {
 		return nil, fmt.Errorf("issuer %q: %w", cert.Subject, err)

@@ -7,11 +7,14 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/big"
 	"slices"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
 
 	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
@@ -36,6 +39,9 @@ type facts struct {
 	identifiers         []acme.Identifier
 	spki                []byte
 	crlShard            int
+	// poison tells a precertificate (RFC 6962 §3.1), scts a certificate that has
+	// the SCTs of one: whatever they are.
+	poison, scts bool
 }
 
 func newRules(p *Profile, issuer *x509.Certificate, u urls) (rules, error) {
@@ -49,12 +55,12 @@ func newRules(p *Profile, issuer *x509.Certificate, u urls) (rules, error) {
 // conform refuses a to-be-signed certificate that is not what its profile and
 // its order say.
 func (c *CA) conform(ctx context.Context, p *compiled, t *template, l leaf, tbs []byte) error {
-	r, err := newRules(&p.Profile, t.issuer.certificate, urls{c.PublicURL, c.OCSPURL})
+	r, err := newRules(&p.Profile, t.issuer.certificate, c.urlsOf(t.issuer))
 	if err != nil {
 		return err
 	}
 	deviations := r.deviations(tbs, facts{
-		serial: l.serial, at: c.Now(), notBefore: l.notBefore, notAfter: l.notAfter, identifiers: l.identifiers, spki: l.spki, crlShard: l.crlShard,
+		serial: l.serial, at: c.Now(), notBefore: l.notBefore, notAfter: l.notAfter, identifiers: l.identifiers, spki: l.spki, crlShard: l.crlShard, poison: l.poison,
 	})
 	if len(deviations) == 0 {
 		return nil
@@ -145,38 +151,39 @@ func (r rules) period(notBefore, notAfter time.Time, f facts) []string {
 	return found
 }
 
-// subject holds the subject to the profile: empty, or one common name that is
-// one of the identifiers.
+// subject holds the subject to the profile: its attributes and, where the
+// profile has one, a common name that is one of the identifiers.
 func (r rules) subject(der []byte, ids []acme.Identifier) []string {
 	var name pkix.RDNSequence
 	if rest, err := asn1.Unmarshal(der, &name); err != nil || len(rest) > 0 {
 		return []string{"its subject can't be read"}
 	}
-	if again, err := asn1.Marshal(name); err != nil || !bytes.Equal(again, der) {
-		return []string{"its subject is not encoded as it is always encoded"}
-	}
-	fits := func(id acme.Identifier) bool { return len(id.Value()) <= maxCommonName }
-	switch {
-	case r.isSigner():
+	if r.isSigner() {
 		if len(name) == 0 {
 			return []string{"an OCSP signer has a subject"}
 		}
 		return nil
-	case len(name) == 0:
+	}
+	fits := func(id acme.Identifier) bool { return len(commonNameOf(id)) <= maxCommonName }
+	commonNames := []string{""}
+	if r.profile.CommonName != CommonNameNone {
 		if r.profile.CommonName == CommonNameFirst && slices.ContainsFunc(ids, fits) {
-			return []string{"it has no common name, which the profile wants"}
+			commonNames = nil
 		}
-		return nil
-	case r.profile.CommonName == CommonNameNone:
-		return []string{"it has a subject, which the profile leaves out"}
-	case len(name) != 1 || len(name[0]) != 1 || !name[0][0].Type.Equal(oidCommonName):
-		return []string{"its subject has more than a common name"}
+		for _, id := range ids {
+			if fits(id) {
+				commonNames = append(commonNames, commonNameOf(id))
+			}
+		}
 	}
-	cn, _ := name[0][0].Value.(string)
-	if !slices.ContainsFunc(ids, func(id acme.Identifier) bool { return fits(id) && id.Value() == cn }) {
-		return []string{fmt.Sprintf("its common name %q is none of the order's identifiers", cn)}
+	for _, cn := range commonNames {
+		want := r.profile.Subject
+		want.CommonName = cn
+		if again, err := asn1.Marshal(want.ToRDNSequence()); err == nil && bytes.Equal(again, der) {
+			return nil
+		}
 	}
-	return nil
+	return []string{fmt.Sprintf("its subject %q is not the profile's, with a common name that is one of the order's identifiers where the profile has one", name)}
 }
 
 // extensions are those that the certificate must have.
@@ -194,11 +201,7 @@ func (r rules) extensions(cert tbsCertificate, f facts) ([]pkix.Extension, error
 		list = append(list, pkix.Extension{Id: oid, Critical: critical, Value: der})
 	}
 	_, isRSA := public.(*rsa.PublicKey)
-	usage := asn1.BitString{Bytes: []byte{0x80}, BitLength: 1} // digitalSignature
-	if isRSA && r.profile.KeyEncipherment {
-		usage = asn1.BitString{Bytes: []byte{0xa0}, BitLength: 3}
-	}
-	add(oidKeyUsage, true, usage)
+	add(oidKeyUsage, true, r.usage(isRSA))
 	add(oidAuthorityKeyID, false, struct {
 		ID []byte `asn1:"tag:0"`
 	}{r.issuer.SubjectKeyId})
@@ -215,9 +218,20 @@ func (r rules) extensions(cert tbsCertificate, f facts) ([]pkix.Extension, error
 	for _, u := range r.profile.ExtendedKeyUsages {
 		usages = append(usages, usageOIDs[u])
 	}
+	for _, u := range r.profile.FurtherExtendedKeyUsages {
+		oid, err := parseOID(u)
+		if err != nil {
+			return nil, err
+		}
+		usages = append(usages, oid)
+	}
 	add(oidExtendedKeyUsage, false, usages)
 	add(oidBasicConstraints, true, struct{}{}) // cA is FALSE by default
-	add(oidSubjectAltName, bytes.Equal(cert.Subject.FullBytes, emptyName), alternativeNames(f.identifiers))
+	names, err := alternativeNames(f.identifiers)
+	if err != nil {
+		return nil, err
+	}
+	add(oidSubjectAltName, bytes.Equal(cert.Subject.FullBytes, emptyName), names)
 	r.pointers(add, f)
 	if len(r.profile.Policies) > 0 {
 		var policies []struct{ ID asn1.ObjectIdentifier }
@@ -233,7 +247,62 @@ func (r rules) extensions(cert tbsCertificate, f facts) ([]pkix.Extension, error
 	if r.profile.MustStaple {
 		add(oidTLSFeature, false, []int{5}) // status_request, RFC 7633
 	}
-	return append(list, r.profile.Extensions...), err
+	list = append(list, r.profile.Extensions...)
+	for _, e := range r.profile.ExtensionTemplates {
+		oid, oidErr := parseOID(e.OID)
+		value, valueErr := e.value(r.profile.Name, f.identifiers)
+		if err := errors.Join(oidErr, valueErr); err != nil {
+			return nil, err
+		}
+		list = append(list, pkix.Extension{Id: oid, Critical: e.Critical, Value: value})
+	}
+	if f.poison {
+		add(oidPoison, true, asn1.NullRawValue)
+	}
+	if f.scts {
+		list = append(list, pkix.Extension{Id: oidSCTs, Value: extensionOf(cert.Extensions, oidSCTs)})
+	}
+	return list, err
+}
+
+var (
+	oidPoison = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11129, 2, 4, 3}
+	oidSCTs   = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11129, 2, 4, 2}
+)
+
+// extensionOf is the value of an extension; nil: there is none.
+func extensionOf(list []pkix.Extension, oid asn1.ObjectIdentifier) []byte {
+	for _, e := range list {
+		if e.Id.Equal(oid) {
+			return e.Value
+		}
+	}
+	return nil
+}
+
+// usage is the key usage: RSA keys agree on nothing, and others encipher
+// nothing.
+func (r rules) usage(isRSA bool) asn1.BitString {
+	usage := r.profile.KeyUsage
+	if usage == 0 || r.isSigner() {
+		usage = x509.KeyUsageDigitalSignature
+	}
+	if isRSA {
+		if r.profile.KeyEncipherment {
+			usage |= x509.KeyUsageKeyEncipherment
+		}
+		usage &^= x509.KeyUsageKeyAgreement
+	} else {
+		usage &^= x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment
+	}
+	bits := asn1.BitString{Bytes: []byte{0}}
+	for bit := range 8 {
+		if usage&(1<<bit) != 0 {
+			bits.Bytes[0] |= 0x80 >> bit
+			bits.BitLength = bit + 1
+		}
+	}
+	return bits
 }
 
 // pointers adds where to ask about the certificate and its issuer.
@@ -268,16 +337,25 @@ func uri(s string) asn1.RawValue {
 }
 
 // alternativeNames are the GeneralNames of identifiers.
-func alternativeNames(ids []acme.Identifier) []asn1.RawValue {
+func alternativeNames(ids []acme.Identifier) ([]asn1.RawValue, error) {
 	var names []asn1.RawValue
 	for _, id := range ids {
 		name := asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 2, Bytes: []byte(id.Value())}
-		if id.Type() == acme.IdentifierIP {
+		switch {
+		case id.IsDevice():
+			var b cryptobyte.Builder
+			id.AddOtherName(&b)
+			der, err := b.Bytes()
+			if err != nil {
+				return nil, fmt.Errorf("encoding the name of a device: %w", err)
+			}
+			name = asn1.RawValue{FullBytes: der}
+		case id.Type() == acme.IdentifierIP:
 			name.Tag, name.Bytes = 7, id.Addr().AsSlice()
 		}
 		names = append(names, name)
 	}
-	return names
+	return names, nil
 }
 
 // compareExtensions finds what is missing, different, there twice or not

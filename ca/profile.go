@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cairn-ca/cairn/ca/ct"
 	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
 )
@@ -32,16 +33,29 @@ type Profile struct {
 
 	// Keys are the types of key that are certified.
 	Keys []key.Type
-	// IdentifierTypes are the types of identifier that are certified: dns, ip.
+	// IdentifierTypes are the types of identifier that are certified: dns, ip,
+	// permanent-identifier, hardware-module.
 	IdentifierTypes []acme.IdentifierType
+	// Devices says which certificates have the identifiers of devices in them.
+	Devices DevicePolicy
 	// MaxNames is how many identifiers a certificate has at most; 0: 100.
 	MaxNames int
 	// CommonName says what the subject holds.
 	CommonName CommonName
+	// Subject is what every subject holds besides: its attributes other than
+	// the common name. The Baseline Requirements allow none in certificates of
+	// validated domains (§7.1.2.7.2).
+	Subject pkix.Name
+	// NameConstraints bound the names that are certified.
+	NameConstraints NameConstraints
 
 	// ExtendedKeyUsages has at least one. serverAuth makes the certificate one
 	// that the Baseline Requirements speak of.
 	ExtendedKeyUsages []x509.ExtKeyUsage
+	// FurtherExtendedKeyUsages are others, by their object identifiers.
+	FurtherExtendedKeyUsages []string
+	// KeyUsage is the key usage; 0: digitalSignature.
+	KeyUsage x509.KeyUsage
 	// KeyEncipherment is set in the key usage of RSA certificates, beside
 	// digitalSignature: for TLS 1.2 servers with RSA key exchange.
 	KeyEncipherment bool
@@ -50,8 +64,13 @@ type Profile struct {
 	Policies []string
 	// MustStaple adds the TLS feature extension (RFC 7633).
 	MustStaple bool
+	// CT: each certificate has SCTs of public logs (RFC 6962), and is issued
+	// once logs have its precertificate.
+	CT bool
 	// Extensions are added as they stand, after the others.
 	Extensions []pkix.Extension
+	// ExtensionTemplates are added after them.
+	ExtensionTemplates []ExtensionTemplate
 
 	// NoIssuerURL, NoOCSP and NoCRL leave out the pointers to the issuer's
 	// certificate, the OCSP responder and the CRL.
@@ -142,7 +161,7 @@ func BuiltinProfiles() []Profile {
 	// The rule is about what browsers trust as servers; these are for clients.
 	client.Lint.Exclude = []string{clientAuthLint}
 
-	return []Profile{standard, short, tls, client}
+	return []Profile{standard, short, tls, client, deviceProfile(client)}
 }
 
 // serviceProfile is for Cairn's own listeners.
@@ -189,7 +208,7 @@ func (p *Profile) Validate() error {
 		return fail("it certifies no type of identifier")
 	case p.MaxNames < 0:
 		return fail("a negative maximum of names")
-	case len(p.ExtendedKeyUsages) == 0:
+	case len(p.ExtendedKeyUsages) == 0 && len(p.FurtherExtendedKeyUsages) == 0:
 		return fail("it has no extended key usage")
 	}
 	for _, k := range p.Keys {
@@ -200,9 +219,14 @@ func (p *Profile) Validate() error {
 		}
 	}
 	for _, t := range p.IdentifierTypes {
-		if t != acme.IdentifierDNS && t != acme.IdentifierIP {
+		switch t {
+		case acme.IdentifierDNS, acme.IdentifierIP, acme.IdentifierPermanentIdentifier, acme.IdentifierHardwareModule:
+		default:
 			return fail("identifiers of type %q can't be certified", t)
 		}
+	}
+	if err := p.validateDevices(); err != nil {
+		return fail("%w", err)
 	}
 	switch p.CommonName {
 	case CommonNameNone, CommonNameRequested, CommonNameFirst:
@@ -212,6 +236,31 @@ func (p *Profile) Validate() error {
 	for _, o := range p.Policies {
 		if _, err := parseOID(o); err != nil {
 			return fail("policy %q is no object identifier", o)
+		}
+	}
+	if p.Subject.CommonName != "" || len(p.Subject.ExtraNames) > 0 {
+		return fail("the subject's common name is chosen for each certificate")
+	}
+	if p.KeyUsage&^subscriberKeyUsages != 0 {
+		return fail("certificates for subscribers sign neither certificates nor CRLs")
+	}
+	for _, o := range p.FurtherExtendedKeyUsages {
+		switch _, err := parseOID(o); {
+		case err != nil:
+			return fail("extended key usage %q is no object identifier", o)
+		case o == "1.3.6.1.5.5.7.3.9" || o == "2.5.29.37.0":
+			return fail("certificates for subscribers can have neither OCSPSigning nor anyExtendedKeyUsage")
+		}
+	}
+	if _, err := p.NameConstraints.parse(); err != nil {
+		return fail("%w", err)
+	}
+	for i, e := range p.ExtensionTemplates {
+		if err := e.validate(); err != nil {
+			return fail("%w", err)
+		}
+		if slices.ContainsFunc(p.ExtensionTemplates[:i], func(other ExtensionTemplate) bool { return other.OID == e.OID }) {
+			return fail("the extension %s stands there twice", e.OID)
 		}
 	}
 	if slices.Contains(p.ExtendedKeyUsages, x509.ExtKeyUsageOCSPSigning) || slices.Contains(p.ExtendedKeyUsages, x509.ExtKeyUsageAny) {
@@ -225,11 +274,16 @@ func (p *Profile) Validate() error {
 	return p.Lint.validate()
 }
 
+// subscriberKeyUsages are those that a certificate of a subscriber can have.
+const subscriberKeyUsages = x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment | x509.KeyUsageKeyEncipherment |
+	x509.KeyUsageDataEncipherment | x509.KeyUsageKeyAgreement
+
 // builtExtensions are those that the builder makes.
 var builtExtensions = map[string]bool{
 	oidKeyUsage.String(): true, oidExtendedKeyUsage.String(): true, oidBasicConstraints.String(): true,
 	oidSubjectKeyID.String(): true, oidAuthorityKeyID.String(): true, oidAuthorityInfo.String(): true,
 	oidSubjectAltName.String(): true, oidPolicies.String(): true, oidCRLDistribution.String(): true,
+	ct.OIDPoison.String(): true, ct.OIDSCTList.String(): true,
 	oidTLSFeature.String(): true, oidOCSPNoCheck.String(): true,
 }
 
@@ -297,7 +351,11 @@ func (p *Profile) admits(ids []acme.Identifier) *acme.Problem {
 			return acme.NewProblem(acme.RejectedIdentifier, "profile %q does not certify identifiers of type %q; order with another profile", p.Name, id.Type())
 		}
 	}
-	return nil
+	constraints, err := p.NameConstraints.parse()
+	if err != nil {
+		return acme.NewProblem(acme.ServerInternal, "the name constraints of profile %q can't be read", p.Name) // not to happen: Validate reads them
+	}
+	return constraints.admits(ids, fmt.Sprintf("profile %q", p.Name))
 }
 
 func mergeProfiles(configured []Profile) (map[string]Profile, error) {

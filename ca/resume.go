@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -18,25 +19,48 @@ import (
 // resume signs what another process, or this one before a failure, recorded
 // and did not sign, and gives up what must not be signed any more.
 func (c *CA) resume(ctx context.Context) error {
+	if !c.available() {
+		return nil // to claim what can't be signed would keep it from others
+	}
+	waited := c.signWaiting(ctx)
 	lease := c.lease()
+	if c.CT != nil {
+		lease += c.CT.Timeout
+	}
 	until := c.Now().Add(lease)
 	claimed, err := c.Store.ClaimIssuances(ctx, sa.Claim{Owner: c.owner, LeaseUntil: until, Limit: claimLimit})
 	if err != nil {
-		return err
+		return errors.Join(waited, err)
+	}
+	var logged []acme.Certificate
+	if logged, claimed = partition(claimed, unlogged); len(logged) > 0 {
+		c.resumeLogged(ctx, logged, until)
 	}
 	ctx, cancel := context.WithTimeout(ctx, lease)
 	defer cancel()
-	var failures []error
+	failures := []error{waited}
 	for _, cert := range claimed {
 		if !c.Now().Before(until) {
 			break // the rest is anybody's again
 		}
-		failures = append(failures, c.resumeOne(ctx, cert))
+		failures = append(failures, c.resumeOne(ctx, cert, until))
 	}
 	return errors.Join(failures...)
 }
 
-func (c *CA) resumeOne(ctx context.Context, cert acme.Certificate) error {
+// partition divides a list in two: what a function is true of, and the rest.
+func partition(list []acme.Certificate, is func(acme.Certificate) bool) (yes, no []acme.Certificate) {
+	for _, cert := range list {
+		if is(cert) {
+			yes = append(yes, cert)
+		} else {
+			no = append(no, cert)
+		}
+	}
+	return yes, no
+}
+
+func (c *CA) resumeOne(ctx context.Context, cert acme.Certificate, until time.Time) error {
 	why, err := c.tooLate(ctx, cert)
 	if err != nil {
 		return err
@@ -52,7 +76,12 @@ func (c *CA) resumeOne(ctx context.Context, cert acme.Certificate) error {
 			slog.String("serial", cert.Serial.String()), slog.Any("error", err))
 		return nil
 	}
-	return c.sign(ctx, iss, cert)
+	return c.signLeased(ctx, leased{iss, cert, until})
+}
+
+// available tells whether the key of any issuer can be used.
+func (c *CA) available() bool {
+	return slices.ContainsFunc(c.issuers, func(iss *issuer) bool { return iss.available() == nil })
 }
 
 // tooLate tells why a recorded certificate must not be signed any more; empty:
@@ -65,6 +94,8 @@ func (c *CA) tooLate(ctx context.Context, cert acme.Certificate) (string, error)
 	case now.Sub(cert.NotBefore) > maxBackdate:
 		// Baseline Requirements §7.1.2.7.
 		return "its notBefore is more than 48 hours ago", nil
+	case unlogged(cert) && now.Sub(cert.RecordedAt) > c.CTRetryFor:
+		return "Certificate Transparency logs did not answer", nil
 	}
 	if blocked, err := c.blockedSince(ctx, cert); err != nil || blocked {
 		return "its key was blocked in the meantime", err
@@ -86,7 +117,11 @@ func (c *CA) tooLate(ctx context.Context, cert acme.Certificate) (string, error)
 // blockedSince tells whether the key of a recorded certificate is blocked by
 // now.
 func (c *CA) blockedSince(ctx context.Context, cert acme.Certificate) (bool, error) {
-	spki, err := spkiOf(cert.TBS)
+	tbs, err := recordedTBS(cert)
+	if err != nil {
+		return false, fmt.Errorf("reading the recorded certificate %s: %w", cert.Serial, err)
+	}
+	spki, err := spkiOf(tbs)
 	if err != nil {
 		return false, fmt.Errorf("reading the recorded certificate %s: %w", cert.Serial, err)
 	}

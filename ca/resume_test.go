@@ -115,7 +115,7 @@ func TestLeases(t *testing.T) {
 			c.Issuers[0].Slow = slow
 		})
 		ids := names(t, "a.example")
-		cert, err := f.record(t.Context(), f.request(f.ready(t, ids), csrFor(t, newKey(t), "", ids)))
+		work, err := f.record(t.Context(), f.request(f.ready(t, ids), csrFor(t, newKey(t), "", ids)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +124,7 @@ func TestLeases(t *testing.T) {
 			if err := f.resume(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := f.store.Certificate(t.Context(), cert.Serial); err != nil || (got.DER != nil) != want {
+			if got, err := f.store.Certificate(t.Context(), work.certificate.Serial); err != nil || (got.DER != nil) != want {
 				t.Errorf("slow %v: signed %v, want %v, %v", slow, got.DER != nil, want, err)
 			}
 			f.skip(slowLeaseFor)

@@ -63,14 +63,11 @@ func (c *CA) ServiceCertificate(ctx context.Context, csr []byte) ([][]byte, erro
 
 // issueOwn records, signs and stores a certificate of the CA's own.
 func (c *CA) issueOwn(ctx context.Context, cert acme.Certificate) ([]byte, error) {
-	if err := c.recordIssuance(ctx, cert, Request{}); err != nil {
-		return nil, err
-	}
-	iss, err := c.issuer(cert.Issuer)
+	work, err := c.recordIssuance(ctx, cert, Request{})
 	if err != nil {
 		return nil, err
 	}
-	if err := c.sign(ctx, iss, cert); err != nil {
+	if err := c.sign(ctx, work.issuer, cert); err != nil {
 		return nil, err
 	}
 	stored, err := c.Store.Certificate(ctx, cert.Serial)

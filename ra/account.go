@@ -127,6 +127,12 @@ func (r *RA) changeAccount(ctx context.Context, change sa.AccountChange, decisio
 
 // ChangeKey implements Authority.
 func (r *RA) ChangeKey(ctx context.Context, req ChangeKey) (acme.Account, error) {
+	switch keys, err := r.Store.AccountKeys(ctx, req.Account); {
+	case err != nil:
+		return acme.Account{}, fmt.Errorf("reading the keys of account %s: %w", req.Account, err)
+	case len(keys) >= maxAccountKeys:
+		return acme.Account{}, acme.NewProblem(acme.Unauthorized, "this account has had %d keys, which is the most that one can have; create a new account", len(keys))
+	}
 	account, err := r.Store.ChangeAccountKey(ctx, sa.KeyChange{
 		Account: req.Account, OldThumbprint: req.OldKey.Thumbprint(), NewKey: req.NewKey,
 	})

@@ -35,7 +35,8 @@ func (r *RA) newAuthorization(dir Directory, account acme.ID, want wanted, now t
 
 // offered are the directory's challenge types that can prove control of an
 // identifier: a wildcard needs a proof in the DNS (RFC 8555 §7.1.4; Baseline
-// Requirements §3.2.2.4), an address can't have one (RFC 8738 §7).
+// Requirements §3.2.2.4), an address can't have one (RFC 8738 §7). Those
+// without a token come last: there are clients that read no further.
 func (d Directory) offered(id acme.Identifier) []acme.ChallengeType {
 	if id.IsOnion() {
 		return d.offeredToOnion()
@@ -49,12 +50,21 @@ func (d Directory) offered(id acme.Identifier) []acme.ChallengeType {
 		case acme.HTTP01, acme.TLSALPN01:
 			can = id.Type() == acme.IdentifierIP || id.Type() == acme.IdentifierDNS && !id.IsWildcard()
 		case acme.DeviceAttest01:
-			can = id.Type() == acme.IdentifierPermanentIdentifier
+			can = id.IsDevice()
 		}
 		if can {
 			types = append(types, t)
 		}
 	}
+	slices.SortStableFunc(types, func(a, b acme.ChallengeType) int {
+		switch {
+		case a.HasToken() == b.HasToken():
+			return 0
+		case a.HasToken():
+			return -1
+		}
+		return 1
+	})
 	return types
 }
 

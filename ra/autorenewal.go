@@ -148,6 +148,9 @@ func (r *RA) renewOrder(ctx context.Context, order acme.Order) error {
 	if err != nil {
 		return err
 	}
+	if err := r.proveAgain(ctx, account, order); err != nil {
+		return err
+	}
 	if err := r.recheckCAA(ctx, dir, account, order, nil); err != nil {
 		return err
 	}

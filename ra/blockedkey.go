@@ -77,10 +77,10 @@ func (r *RA) findByKey(ctx context.Context, found map[[32]byte][]acme.Certificat
 			return err
 		}
 		for _, cert := range list {
-			if cert.DER == nil || cert.Revocation != nil && cert.Revocation.Reason == acme.ReasonKeyCompromise {
+			if cert.Signed() == nil || cert.Revocation != nil && cert.Revocation.Reason == acme.ReasonKeyCompromise {
 				continue
 			}
-			parsed, err := x509.ParseCertificate(cert.DER)
+			parsed, err := x509.ParseCertificate(cert.Signed())
 			if err != nil {
 				return fmt.Errorf("reading certificate %s: %w", cert.Serial, err)
 			}
@@ -88,7 +88,7 @@ func (r *RA) findByKey(ctx context.Context, found map[[32]byte][]acme.Certificat
 			if err != nil {
 				return fmt.Errorf("reading certificate %s: %w", cert.Serial, err)
 			}
-			cert.TBS, cert.DER = nil, nil
+			cert.TBS, cert.DER, cert.Precertificate = nil, nil, nil
 			for _, hash := range hashes {
 				if certs, ok := found[hash]; ok {
 					found[hash] = append(certs, cert)

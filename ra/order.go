@@ -171,9 +171,9 @@ func (r *RA) createOrder(ctx context.Context, plan orderPlan) (acme.Order, error
 	var usable []acme.Authorization
 	if plan.reuse {
 		usable, err = r.Store.ReusableAuthorizations(ctx, sa.ReuseQuery{
-			Account: order.Account, Identifiers: order.Identifiers,
+			Account: order.Account, Identifiers: reusable(order.Identifiers),
 			// One that is about to end would leave no time to finalize.
-			ValidUntil: now.Add(time.Hour), Pending: true, PendingUntil: now.Add(time.Hour),
+			ValidUntil: now.Add(time.Hour), Pending: true, PendingUntil: now.Add(time.Hour), Except: validatedAnew,
 		})
 		if err != nil {
 			return acme.Order{}, fmt.Errorf("looking for authorizations to reuse: %w", err)
@@ -228,6 +228,9 @@ func (r *RA) FinalizeOrder(ctx context.Context, req FinalizeOrder) (acme.Order, 
 	}
 	if _, err := dir.profile(order.Profile); err != nil {
 		return acme.Order{}, err // draft-ietf-acme-profiles: no longer offered
+	}
+	if err := r.checkAttestedKey(ctx, order, req.CSR); err != nil {
+		return acme.Order{}, err
 	}
 	if err := r.recheckCAA(ctx, dir, req.Account, order, req.OnionCAA); err != nil {
 		return acme.Order{}, err

@@ -27,7 +27,7 @@ func (r *RA) NewAuthorization(ctx context.Context, req NewAuthorization) (acme.A
 	now := r.Now()
 	found, err := r.Store.ReusableAuthorizations(ctx, sa.ReuseQuery{
 		Account: req.Account.ID, Identifiers: []acme.Identifier{req.Identifier},
-		ValidUntil: now.Add(time.Hour), Pending: true, PendingUntil: now.Add(time.Hour),
+		ValidUntil: now.Add(time.Hour), Pending: true, PendingUntil: now.Add(time.Hour), Except: validatedAnew,
 	})
 	if err != nil {
 		return acme.Authorization{}, false, fmt.Errorf("looking for an authorization to reuse: %w", err)
@@ -63,6 +63,9 @@ func (d Directory) checkPreAuthorization(req NewAuthorization) error {
 	case id.IsWildcard():
 		// RFC 8555 §7.4.1.
 		return acme.NewProblem(acme.Malformed, "wildcard names can't be authorized before an order; authorize them with the order")
+	case id.IsDevice():
+		// What a device attests is one key, for one certificate.
+		return acme.NewProblem(acme.Malformed, "devices can't be authorized before an order; authorize them with the order")
 	case req.Subdomains && (!d.Subdomains || id.Type() != acme.IdentifierDNS || !slices.ContainsFunc(d.offered(id), provesSubdomains)):
 		return acme.NewProblem(acme.RejectedIdentifier, "this directory does not authorize the names below another; leave \"subdomainAuthAllowed\" out")
 	}

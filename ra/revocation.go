@@ -72,7 +72,8 @@ func badReason(reason acme.RevocationReason) error {
 	return acme.NewProblem(acme.BadRevocationReason, "reason %d %s; the reasons accepted here are %s", int(reason), what, strings.Join(allowed, ", "))
 }
 
-// issued finds the certificate that a request holds byte for byte.
+// issued finds the certificate, or precertificate, that a request holds byte
+// for byte.
 func (r *RA) issued(ctx context.Context, der []byte) (*x509.Certificate, acme.Certificate, error) {
 	parsed, err := x509.ParseCertificate(der)
 	if err != nil {
@@ -84,7 +85,7 @@ func (r *RA) issued(ctx context.Context, der []byte) (*x509.Certificate, acme.Ce
 		return nil, acme.Certificate{}, unknown
 	}
 	cert, err := r.Store.Certificate(ctx, serial)
-	if errors.Is(err, sa.ErrNotFound) || err == nil && !bytes.Equal(cert.DER, der) {
+	if errors.Is(err, sa.ErrNotFound) || err == nil && !bytes.Equal(cert.DER, der) && !bytes.Equal(cert.Precertificate, der) {
 		return nil, acme.Certificate{}, unknown
 	}
 	if err != nil {
@@ -150,7 +151,7 @@ func identifiers(cert *x509.Certificate) ([]acme.Identifier, error) {
 		}
 		ids = append(ids, acme.IdentifierFromIP(addr))
 	}
-	return acme.UniqueIdentifiers(ids), nil
+	return acme.UniqueIdentifiers(append(ids, acme.DevicesIn(cert)...)), nil
 }
 
 func (r *RA) blockKey(ctx context.Context, cert *x509.Certificate, by string) error {

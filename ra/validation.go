@@ -41,6 +41,9 @@ func (r *RA) RespondToChallenge(ctx context.Context, req RespondToChallenge) (ac
 	case authz.Attempt != nil:
 		return acme.Authorization{}, acme.NewProblem(acme.Malformed, "the challenge %s of this authorization is being validated already; one result decides an authorization", authz.Attempt.Type)
 	}
+	if err := checkResponse(req); err != nil {
+		return acme.Authorization{}, err
+	}
 	if err := r.limited(r.limits.mayValidate(authz.Account, authz.Identifier)); err != nil {
 		return acme.Authorization{}, err
 	}
@@ -119,11 +122,11 @@ func (r *RA) validate(ctx context.Context, account acme.Account, authz acme.Auth
 	attempt := authz.Attempt
 	tryCtx, cancel := context.WithTimeout(ctx, r.TryTimeout)
 	defer cancel()
-	result, err := r.VA.Validate(tryCtx, va.Request{
-		Directory: account.Directory, Identifier: authz.Identifier, Wildcard: authz.Wildcard,
-		Type: attempt.Type, Token: authz.Seed.Token(attempt.Type), KeyThumbprint: attempt.KeyThumbprint,
-		AccountURL: r.AccountURL(account.Directory, account.ID), Response: attempt.Response,
-	})
+	req, err := r.request(tryCtx, account, authz)
+	if err != nil {
+		return acme.Authorization{}, err
+	}
+	result, err := r.VA.Validate(tryCtx, req)
 	if err != nil {
 		return acme.Authorization{}, fmt.Errorf("validating %s for %s: %w", attempt.Type, authz.Names(), err)
 	}
@@ -153,7 +156,7 @@ func (r *RA) complete(ctx context.Context, dir Directory, authz acme.Authorizati
 	now := r.Now()
 	after, err := r.Store.CompleteValidation(ctx, sa.ValidationResult{
 		Authorization: authz.ID, Owner: r.owner, Problem: result.Problem,
-		Validated: now, Expires: now.Add(dir.ValidLifetime), Evidence: result.Evidence,
+		Validated: now, Expires: dir.validUntil(now, authz.Attempt.Type, result.Evidence), Evidence: result.Evidence,
 	})
 	if errors.Is(err, sa.ErrConflict) {
 		// Deactivated in the meantime, or our lease lapsed and another

@@ -95,6 +95,11 @@ func (d *DB) CreateAccount(ctx context.Context, account acme.Account) (stored ac
 				return err
 			}
 		}
+		if created {
+			if err := d.recordAccountKey(ctx, s, account); err != nil {
+				return err
+			}
+		}
 		stored, err = d.account(ctx, s, selectAccountByKey, account.Directory, account.Key.Thumbprint())
 		return err
 	})
@@ -149,7 +154,10 @@ func (d *DB) ChangeAccountKey(ctx context.Context, change KeyChange) (a acme.Acc
 		if errors.Is(err, ErrNotFound) {
 			return ErrConflict // changed since it was read above
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return d.recordAccountKey(ctx, s, a)
 	}
 	err = d.write(ctx, opChangeAccountKey, swap)
 	if err != nil && d.isUniqueViolation(err) {

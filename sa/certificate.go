@@ -12,7 +12,7 @@ import (
 )
 
 const certificateColumns = `certificates.serial, certificates.issuer, account_id, order_id, profile, certificates.crl_shard,
-  not_before, certificates.not_after, certificates.recorded_at, tbs, der`
+  not_before, certificates.not_after, certificates.recorded_at, tbs, der, precertificate`
 
 const (
 	selectCertificates = `SELECT ` + certificateColumns + `, revoked_at, reason, revoked_by
@@ -42,8 +42,10 @@ WHERE id = $2 AND account_id = $4 AND certificate IS NULL AND error IS NULL AND 
 	completeIssuance            = storeSigned + ` AND auto_renewal IS NULL`
 	completeAutoRenewalIssuance = storeSigned + ` AND auto_renewal IS NOT NULL RETURNING order_id`
 
-	storeSigned = `UPDATE certificates SET der = $2, tbs = NULL, lease_owner = NULL, lease_until = NULL
-WHERE serial = $1 AND der IS NULL AND lease_until IS NOT NULL`
+	// storeSigned leaves a certificate whose SCTs are awaited alone.
+	storeSigned = `UPDATE certificates SET der = $2, tbs = NULL, lease_owner = NULL, lease_until = NULL,
+  submit_at = CASE WHEN precertificate IS NOT NULL THEN recorded_at END
+WHERE serial = $1 AND der IS NULL AND tbs IS NOT NULL AND lease_until IS NOT NULL`
 
 	failIssuance = `UPDATE certificates SET lease_owner = NULL, lease_until = NULL
 WHERE serial = $1 AND der IS NULL AND lease_until IS NOT NULL
@@ -67,12 +69,12 @@ RETURNING ` + certificateColumns
 }
 
 // queries are the statements that the dialect has a word in.
-type queries struct{ validationsDue, claimValidations, claimIssuances, claimRenewals string }
+type queries struct{ validationsDue, claimValidations, claimIssuances, claimRenewals, claimSubmissions string }
 
 func newQueries(d dialect) queries {
 	return queries{
 		validationsDue: validationsDue(d), claimValidations: claimValidations(d),
-		claimIssuances: claimIssuances(d), claimRenewals: claimRenewals(d),
+		claimIssuances: claimIssuances(d), claimRenewals: claimRenewals(d), claimSubmissions: claimSubmissions(d),
 	}
 }
 
@@ -80,6 +82,7 @@ func certificateDest(c *acme.Certificate) []any {
 	return []any{
 		(*scanSerial)(&c.Serial), (*scanIssuer)(&c.Issuer), (*scanID)(&c.Account), (*scanID)(&c.Order), (*scanText)(&c.Profile), (*scanInt)(&c.CRLShard),
 		(*scanTime)(&c.NotBefore), (*scanTime)(&c.NotAfter), (*scanTime)(&c.RecordedAt), (*scanBytes)(&c.TBS), (*scanBytes)(&c.DER),
+		(*scanBytes)(&c.Precertificate),
 	}
 }
 

@@ -36,6 +36,10 @@ const (
 	opClaimIssuances
 	opCompleteIssuance
 	opFailIssuance
+	opRecordPrecertificate
+	opRecordSCTs
+	opClaimSubmissions
+	opCompleteSubmission
 	opRevoke
 	opRevocations
 	opLatestRevocation
@@ -55,6 +59,7 @@ const (
 	opCancelOrder
 	opClaimRenewals
 	opRecordRenewal
+	opAccountKeys
 	opCertificates
 	opBlockedKeys
 	opKeysToSweep
@@ -72,11 +77,13 @@ var operationNames = [operations]string{
 	"create_order", "reusable_authorizations", "deactivate_authorization",
 	"begin_validation", "claim_validations", "retry_validation", "complete_validation", "record_caa",
 	"record_issuance", "claim_issuances", "complete_issuance", "fail_issuance",
+	"record_precertificate", "record_scts", "claim_submissions", "complete_submission",
 	"revoke", "revocations", "latest_revocation", "publish_crl", "put_issuer",
 	"block_key", "key_blocked", "lease",
 	"create_external_key", "external_key", "external_keys", "revoke_external_key",
 	"create_renewal_order", "renewal_order", "renewal_orders",
 	"create_authorization", "cancel_order", "claim_renewals", "record_renewal",
+	"account_keys",
 	"certificates", "blocked_keys", "keys_to_sweep", "record_key_sweep",
 	"open_incident", "incidents", "incident_certificates", "close_incident",
 }
@@ -85,7 +92,7 @@ var operationNames = [operations]string{
 func (op operation) short() bool {
 	switch op {
 	case opOrders, opIssuers, opCRL, opReusableAuthorizations, opRevocations, opExternalKeys, opRenewalOrders,
-		opCertificates, opBlockedKeys, opKeysToSweep, opIncidents, opIncidentCertificates:
+		opAccountKeys, opCertificates, opBlockedKeys, opKeysToSweep, opIncidents, opIncidentCertificates:
 		return false
 	}
 	return true

@@ -127,6 +127,11 @@ func checkFirstVersion(t *testing.T, db *DB) {
 	if err != nil || a.ExternalKeyID != "kid" {
 		t.Fatalf("account by key %q: %v", a.ExternalKeyID, err)
 	}
+	keys, err := db.AccountKeys(ctx, a.ID)
+	want := []acme.UsedKey{{Thumbprint: a.Key.Thumbprint(), Since: time.UnixMicro(firstNow).UTC()}}
+	if diff := gocmp.Diff(want, keys); diff != "" || err != nil {
+		t.Errorf("the account's keys: %v (-want +got)\n%s", err, diff)
+	}
 	wantStatus := func(n byte, want acme.OrderStatus) {
 		t.Helper()
 		o, err := db.Order(ctx, firstID(n))

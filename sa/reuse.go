@@ -3,6 +3,7 @@ package sa
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cairn-ca/cairn/internal/acme"
@@ -57,6 +58,9 @@ func (d *DB) ReusableAuthorizations(ctx context.Context, query ReuseQuery) ([]ac
 	if err != nil {
 		return nil, fmt.Errorf("looking for authorizations of account %s: %w", query.Account, err)
 	}
+	found = slices.DeleteFunc(found, func(a acme.Authorization) bool {
+		return a.Attempt != nil && slices.Contains(query.Except, a.Attempt.Type)
+	})
 	return bestOfEach(query.Identifiers, found), nil
 }
 

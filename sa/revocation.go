@@ -12,15 +12,15 @@ import (
 
 const (
 	// insertRevocation takes what the CRL needs from the certificate itself,
-	// and has no row to insert unless that is signed. On a revocation that is
+	// and has no row to insert unless that, or its precertificate, is signed. On a revocation that is
 	// there already it changes at most the reason, and to keyCompromise only.
 	insertRevocation = `INSERT INTO revocations (issuer, crl_shard, serial, revoked_at, reason, not_after, revoked_by, recorded_at)
 SELECT issuer, crl_shard, serial, CAST($2 AS BIGINT), CAST($3 AS INTEGER), not_after, CAST($4 AS TEXT), CAST($5 AS BIGINT)
-FROM certificates WHERE serial = $1 AND der IS NOT NULL
+FROM certificates WHERE serial = $1 AND (der IS NOT NULL OR precertificate IS NOT NULL)
 ON CONFLICT (issuer, crl_shard, serial) DO UPDATE SET reason = excluded.reason, recorded_at = excluded.recorded_at
 WHERE excluded.reason = 1 AND revocations.reason <> 1`
 
-	signedCertificateExists = `SELECT 1 FROM certificates WHERE serial = $1 AND der IS NOT NULL`
+	signedCertificateExists = `SELECT 1 FROM certificates WHERE serial = $1 AND (der IS NOT NULL OR precertificate IS NOT NULL)`
 
 	selectRevocations = `SELECT serial, revoked_at, reason, not_after, revoked_by FROM revocations
 WHERE issuer = $1 AND crl_shard = $2 AND serial > $3 AND not_after > $4

@@ -37,6 +37,11 @@ func (r recorded) AccountByKey(_ context.Context, directory, thumbprint string) 
 	return rpctest.Result[acme.Account](r.Recorder, 0), r.Err()
 }
 
+func (r recorded) AccountKeys(_ context.Context, account acme.ID) ([]acme.UsedKey, error) {
+	r.Call("AccountKeys", account)
+	return rpctest.Result[[]acme.UsedKey](r.Recorder, 0), r.Err()
+}
+
 func (r recorded) Order(_ context.Context, id acme.ID) (acme.Order, error) {
 	r.Call("Order", id)
 	return rpctest.Result[acme.Order](r.Recorder, 0), r.Err()
@@ -154,6 +159,26 @@ func (r recorded) ClaimIssuances(_ context.Context, claim sa.Claim) ([]acme.Cert
 
 func (r recorded) CompleteIssuance(_ context.Context, serial acme.Serial, der []byte) error {
 	r.Call("CompleteIssuance", serial, der)
+	return r.Err()
+}
+
+func (r recorded) RecordPrecertificate(_ context.Context, serial acme.Serial, der []byte) error {
+	r.Call("RecordPrecertificate", serial, der)
+	return r.Err()
+}
+
+func (r recorded) RecordSCTs(_ context.Context, serial acme.Serial, tbs []byte) error {
+	r.Call("RecordSCTs", serial, tbs)
+	return r.Err()
+}
+
+func (r recorded) ClaimSubmissions(_ context.Context, claim sa.Claim) ([]acme.Certificate, error) {
+	r.Call("ClaimSubmissions", claim)
+	return rpctest.Result[[]acme.Certificate](r.Recorder, 0), r.Err()
+}
+
+func (r recorded) CompleteSubmission(_ context.Context, serial acme.Serial) error {
+	r.Call("CompleteSubmission", serial)
 	return r.Err()
 }
 
@@ -296,7 +321,7 @@ func TestRPCRefusesMissingFields(t *testing.T) {
 	})
 	client := reflect.ValueOf(sapb.NewStorageAuthorityClient(conn))
 	// These methods' requests have only fields that may be empty.
-	lenient := []string{"Issuers", "Ping", "AccountByKey", "ClaimValidations", "ClaimIssuances", "RecordCAA", "Lease",
+	lenient := []string{"Issuers", "Ping", "AccountByKey", "ClaimValidations", "ClaimIssuances", "ClaimSubmissions", "RecordCAA", "Lease",
 		"ExternalKey", "ExternalKeys", "RevokeExternalKey", "RenewalOrders", "ClaimRenewals", "Certificates", "KeysToSweep"}
 	for i := range client.NumMethod() {
 		method := client.Type().Method(i)

@@ -19,6 +19,13 @@ func (c client) AccountByKey(ctx context.Context, directory, thumbprint string) 
 	return rpc.Answer(m, DecodeError(err), decodeAccount)
 }
 
+func (c client) AccountKeys(ctx context.Context, account acme.ID) ([]acme.UsedKey, error) {
+	m, err := c.pb.AccountKeys(ctx, &sapb.AccountKeysRequest{Account: rpc.EncodeID(account)})
+	return rpc.Answer(m, DecodeError(err), func(d *rpc.Decoder, m *sapb.AccountKeysResponse) []acme.UsedKey {
+		return rpc.DecodeList(d, "keys", m.Keys, decodeUsedKey)
+	})
+}
+
 func (c client) Order(ctx context.Context, id acme.ID) (acme.Order, error) {
 	m, err := c.pb.Order(ctx, &sapb.OrderRequest{Id: rpc.EncodeID(id)})
 	return rpc.Answer(m, DecodeError(err), decodeOrder)
@@ -153,6 +160,28 @@ func (c client) ClaimIssuances(ctx context.Context, claim Claim) ([]acme.Certifi
 
 func (c client) CompleteIssuance(ctx context.Context, serial acme.Serial, der []byte) error {
 	_, err := c.pb.CompleteIssuance(ctx, &sapb.CompleteIssuanceRequest{Serial: serial.Bytes(), Der: der})
+	return DecodeError(err)
+}
+
+func (c client) RecordPrecertificate(ctx context.Context, serial acme.Serial, der []byte) error {
+	_, err := c.pb.RecordPrecertificate(ctx, &sapb.RecordPrecertificateRequest{Serial: serial.Bytes(), Der: der})
+	return DecodeError(err)
+}
+
+func (c client) RecordSCTs(ctx context.Context, serial acme.Serial, tbs []byte) error {
+	_, err := c.pb.RecordSCTs(ctx, &sapb.RecordSCTsRequest{Serial: serial.Bytes(), Tbs: tbs})
+	return DecodeError(err)
+}
+
+func (c client) ClaimSubmissions(ctx context.Context, claim Claim) ([]acme.Certificate, error) {
+	m, err := c.pb.ClaimSubmissions(ctx, encodeClaim(claim))
+	return rpc.Answer(m, DecodeError(err), func(d *rpc.Decoder, m *sapb.CertificatesResponse) []acme.Certificate {
+		return rpc.DecodeList(d, "certificates", m.Certificates, (*rpc.Decoder).Certificate)
+	})
+}
+
+func (c client) CompleteSubmission(ctx context.Context, serial acme.Serial) error {
+	_, err := c.pb.CompleteSubmission(ctx, &sapb.CompleteSubmissionRequest{Serial: serial.Bytes()})
 	return DecodeError(err)
 }
 

@@ -22,6 +22,16 @@ func decodeOrderPage(d *rpc.Decoder, m *sapb.OrdersRequest) OrderPage {
 	}
 }
 
+func encodeUsedKey(k acme.UsedKey) *sapb.UsedKey {
+	return &sapb.UsedKey{Thumbprint: k.Thumbprint, Since: rpc.EncodeTime(k.Since)}
+}
+
+func decodeUsedKey(d *rpc.Decoder, field string, m *sapb.UsedKey) acme.UsedKey {
+	return rpc.DecodeMessage(d, field, m, func(d *rpc.Decoder, m *sapb.UsedKey) acme.UsedKey {
+		return acme.UsedKey{Thumbprint: m.Thumbprint, Since: d.Time("since", m.Since)}
+	})
+}
+
 func encodeAccountChange(c AccountChange) *sapb.UpdateAccountRequest {
 	m := &sapb.UpdateAccountRequest{
 		Account:        rpc.EncodeID(c.Account),
@@ -86,6 +96,7 @@ func encodeReuseQuery(q ReuseQuery) *sapb.ReusableAuthorizationsRequest {
 		ValidatedBy:  rpc.EncodeTime(q.ValidatedBy),
 		Pending:      q.Pending,
 		PendingUntil: rpc.EncodeTime(q.PendingUntil),
+		Except:       rpc.EncodeWords(q.Except),
 	}
 }
 
@@ -97,6 +108,7 @@ func decodeReuseQuery(d *rpc.Decoder, m *sapb.ReusableAuthorizationsRequest) Reu
 		ValidatedBy:  d.Time("validated_by", m.ValidatedBy),
 		Pending:      m.Pending,
 		PendingUntil: d.Time("pending_until", m.PendingUntil),
+		Except:       rpc.DecodeWords[acme.ChallengeType](m.Except),
 	}
 }
 

@@ -25,6 +25,17 @@ func (s server) AccountByKey(ctx context.Context, m *sapb.AccountByKeyRequest) (
 	return encodeAccount(account), EncodeError(err)
 }
 
+func (s server) AccountKeys(ctx context.Context, m *sapb.AccountKeysRequest) (*sapb.AccountKeysResponse, error) {
+	req, err := rpc.Request(m, func(d *rpc.Decoder, m *sapb.AccountKeysRequest) acme.ID {
+		return d.ID("account", m.Account)
+	})
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.impl.AccountKeys(ctx, req)
+	return &sapb.AccountKeysResponse{Keys: rpc.EncodeList(result, encodeUsedKey)}, EncodeError(err)
+}
+
 func (s server) Order(ctx context.Context, m *sapb.OrderRequest) (*sapb.OrderResponse, error) {
 	req, err := rpc.Request(m, func(d *rpc.Decoder, m *sapb.OrderRequest) acme.ID {
 		return d.ID("id", m.Id)
@@ -244,6 +255,45 @@ func (s server) CompleteIssuance(ctx context.Context, m *sapb.CompleteIssuanceRe
 		return nil, err
 	}
 	return &sapb.CompleteIssuanceResponse{}, EncodeError(s.impl.CompleteIssuance(ctx, req, m.Der))
+}
+
+func (s server) RecordPrecertificate(ctx context.Context, m *sapb.RecordPrecertificateRequest) (*sapb.RecordPrecertificateResponse, error) {
+	serial, err := rpc.Request(m, func(d *rpc.Decoder, m *sapb.RecordPrecertificateRequest) acme.Serial {
+		return d.Serial("serial", m.Serial)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &sapb.RecordPrecertificateResponse{}, EncodeError(s.impl.RecordPrecertificate(ctx, serial, m.Der))
+}
+
+func (s server) RecordSCTs(ctx context.Context, m *sapb.RecordSCTsRequest) (*sapb.RecordSCTsResponse, error) {
+	serial, err := rpc.Request(m, func(d *rpc.Decoder, m *sapb.RecordSCTsRequest) acme.Serial {
+		return d.Serial("serial", m.Serial)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &sapb.RecordSCTsResponse{}, EncodeError(s.impl.RecordSCTs(ctx, serial, m.Tbs))
+}
+
+func (s server) ClaimSubmissions(ctx context.Context, m *sapb.ClaimRequest) (*sapb.CertificatesResponse, error) {
+	req, err := rpc.Request(m, decodeClaim)
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.impl.ClaimSubmissions(ctx, req)
+	return &sapb.CertificatesResponse{Certificates: rpc.EncodeList(result, rpc.EncodeCertificate)}, EncodeError(err)
+}
+
+func (s server) CompleteSubmission(ctx context.Context, m *sapb.CompleteSubmissionRequest) (*sapb.CompleteSubmissionResponse, error) {
+	serial, err := rpc.Request(m, func(d *rpc.Decoder, m *sapb.CompleteSubmissionRequest) acme.Serial {
+		return d.Serial("serial", m.Serial)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &sapb.CompleteSubmissionResponse{}, EncodeError(s.impl.CompleteSubmission(ctx, serial))
 }
 
 func (s server) FailIssuance(ctx context.Context, m *sapb.FailIssuanceRequest) (*sapb.FailIssuanceResponse, error) {

@@ -42,6 +42,10 @@ type Reader interface {
 	// AccountByKey finds an account, in whatever state, by the thumbprint of
 	// its current key.
 	AccountByKey(ctx context.Context, directory, thumbprint string) (acme.Account, error)
+	// AccountKeys lists the keys that a valid account has or ever had: the
+	// current one first, then the newest first. None for an account that is
+	// not valid.
+	AccountKeys(ctx context.Context, account acme.ID) ([]acme.UsedKey, error)
 	// Order returns the order with its status as of now: pending, ready or
 	// invalid follow from its authorizations and its expiry.
 	Order(ctx context.Context, id acme.ID) (acme.Order, error)
@@ -153,14 +157,31 @@ type CertificateStore interface {
 	ClaimIssuances(ctx context.Context, claim Claim) ([]acme.Certificate, error)
 	// CompleteIssuance stores the signed bytes and makes the order valid.
 	// ErrConflict when signed bytes are there already: the caller drops its
-	// own and nobody ever sees them.
+	// own and nobody ever sees them. A certificate with a precertificate must
+	// have its SCTs (ErrConflict), and is then to be submitted to logs.
 	CompleteIssuance(ctx context.Context, serial acme.Serial, der []byte) error
+	// RecordPrecertificate stores the signed precertificate (RFC 6962 §3.1)
+	// of what RecordIssuance recorded. From then on TBS, which it contains, is
+	// nil, until RecordSCTs. ErrConflict when one is there already, when the
+	// certificate is signed or was given up: the caller drops its own.
+	RecordPrecertificate(ctx context.Context, serial acme.Serial, der []byte) error
+	// RecordSCTs stores the TBS of the final certificate, which has the SCTs
+	// of its precertificate in it. ErrConflict when there is no precertificate
+	// or such a TBS already, when the certificate is signed or was given up.
+	RecordSCTs(ctx context.Context, serial acme.Serial, tbs []byte) error
+	// ClaimSubmissions takes final certificates that are to be submitted to
+	// logs; one that CompleteSubmission does not name is due again at
+	// LeaseUntil. The claim's Owner is not read.
+	ClaimSubmissions(ctx context.Context, claim Claim) ([]acme.Certificate, error)
+	// CompleteSubmission records that a final certificate was submitted, or
+	// is not to be any more; no error when it was recorded before.
+	CompleteSubmission(ctx context.Context, serial acme.Serial) error
 	// FailIssuance gives a recorded, unsigned certificate up and makes its
 	// order invalid with the problem.
 	FailIssuance(ctx context.Context, serial acme.Serial, problem *acme.Problem) error
 
-	// Revoke records a revocation; ErrNotFound when no such certificate was
-	// signed. When it is revoked already: ErrConflict, but for a change of the
+	// Revoke records a revocation; ErrNotFound when no such certificate or
+	// precertificate was signed. When it is revoked already: ErrConflict, but for a change of the
 	// reason to keyCompromise from another one, which replaces the reason. The
 	// issuer, the shard and the expiry are the certificate's, whatever the
 	// revocation says.
@@ -225,6 +246,8 @@ type ReuseQuery struct {
 	ValidatedBy  time.Time // only those validated at or after; zero: any
 	Pending      bool
 	PendingUntil time.Time
+	// Except are the challenge types whose valid authorizations don't count.
+	Except []acme.ChallengeType
 }
 
 // BeginValidation starts the attempt on an authorization's challenge.

@@ -2,6 +2,7 @@ package va
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cairn-ca/cairn/internal/acme"
+	"github.com/cairn-ca/cairn/va/attest"
 	"github.com/cairn-ca/cairn/va/dns"
 )
 
@@ -30,13 +32,27 @@ const (
 
 // Config says how a VA reaches the network.
 type Config struct {
-	// Resolvers are the recursive DNS resolvers, each "address" or
-	// "address:port". Empty: those of /etc/resolv.conf.
+	// Resolvers are the recursive DNS resolvers, as package resolver reads
+	// them, such as "127.0.0.1:8053". Empty: those of /etc/resolv.conf.
 	Resolvers []string
 	// DNSTimeout is how long one resolver has for an answer, DNSAttempts how
 	// many times a question is asked. 0: the defaults of package dns.
 	DNSTimeout  time.Duration
 	DNSAttempts int
+	// DNSKeepCase asks for names without random letter case.
+	DNSKeepCase bool
+	// DNSRoots are whom the certificates of resolvers over TLS and HTTPS must
+	// come from. nil: the system's roots.
+	DNSRoots *x509.CertPool
+	// DNSSECProbe has Run find out which resolvers validate with DNSSEC. nil:
+	// none is taken to.
+	DNSSECProbe *dns.Probe
+	// RequireDNSSEC has validations and CAA checks rely only on resolvers that
+	// have proven to validate; while none has, all of them fail.
+	RequireDNSSEC bool
+	// DirectoryRequireDNSSEC is the same for directories that have their own
+	// setting, by the directory's name.
+	DirectoryRequireDNSSEC map[string]bool
 	// HTTPPort and TLSPort are the ports that stand for 80 and 443: what
 	// http-01 and tls-alpn-01 connect to, and where redirects without a port
 	// lead. 0: 80 and 443.
@@ -51,6 +67,13 @@ type Config struct {
 	// DirectoryCAAIdentities are those of directories that have their own, by
 	// the directory's name.
 	DirectoryCAAIdentities map[string][]string
+	// DNSPersist is how directories validate dns-persist-01, by the
+	// directory's name; one that is not there does not.
+	DNSPersist map[string]DNSPersist
+	// AttestationRoots are, by the directory's name, the roots that
+	// attestations of devices must chain to. A directory without any accepts
+	// none.
+	AttestationRoots map[string]attest.Roots
 	// Timeout bounds one try of one challenge, CAA and waiting for a free
 	// place included. 0: DefaultTimeout.
 	Timeout time.Duration
@@ -103,7 +126,8 @@ func New(config Config) (*VA, error) {
 	}
 	resolver, err := dns.New(dns.Config{
 		Upstreams: config.Resolvers, Timeout: config.DNSTimeout, Attempts: config.DNSAttempts,
-		Random: config.Random, Now: config.Now, Metrics: config.Metrics,
+		KeepCase: config.DNSKeepCase, Roots: config.DNSRoots, Probe: config.DNSSECProbe,
+		Random: config.Random, Now: config.Now, Logger: config.Logger, Metrics: config.Metrics,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the DNS resolver: %w", err)
@@ -122,6 +146,10 @@ func New(config Config) (*VA, error) {
 		acme.DNS01:      dns01{v},
 		acme.TLSALPN01:  tlsALPN01{v},
 		acme.OnionCSR01: onionCSR01{},
+
+		acme.DeviceAttest01: deviceAttest01{v},
+		acme.DNSAccount01:   dnsAccount01{v},
+		acme.DNSPersist01:   dnsPersist01{v},
 	}
 	if v.metrics, err = newMetrics(config.Metrics, v.inFlight); err != nil {
 		return nil, fmt.Errorf("registering the validation metrics: %w", err)

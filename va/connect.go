@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/cairn-ca/cairn/internal/acme"
@@ -24,10 +25,11 @@ type target struct {
 type connection struct {
 	net.Conn
 	remote  netip.AddrPort
-	release func()
+	release func() // may be called again
 }
 
-// Close closes the connection and gives back its slot.
+// Close closes the connection and gives back its slot. A TLS handshake closes
+// it by itself when its context ends.
 func (c *connection) Close() error {
 	defer c.release()
 	return c.Conn.Close()
@@ -119,7 +121,7 @@ func (v *VA) dial(ctx, dialCtx context.Context, t *try, addr netip.AddrPort) (*c
 		return nil, unreached(acme.Connection, "connecting to %s: %s; check that port %d is open from outside", addr, networkCause(err), addr.Port())
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	return &connection{Conn: conn, remote: addr, release: func() { stop(); release() }}, nil
+	return &connection{Conn: conn, remote: addr, release: sync.OnceFunc(func() { stop(); release() })}, nil
 }
 
 // both is the failure of two addresses.

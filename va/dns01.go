@@ -23,11 +23,15 @@ func (dns01) unfit(id acme.Identifier, _ bool) string {
 }
 
 func (m dns01) prove(ctx context.Context, t *try) *failure {
-	name := "_acme-challenge." + t.Identifier.Value()
+	return m.matchTXT(ctx, t, "_acme-challenge."+t.Identifier.Value())
+}
+
+// matchTXT looks for a TXT record of the name that answers the challenge.
+func (v *VA) matchTXT(ctx context.Context, t *try, name string) *failure {
 	digest := sha256.Sum256([]byte(t.keyAuthorization))
 	want := base64.RawURLEncoding.EncodeToString(digest[:])
 
-	answer := m.resolver.LookupTXT(ctx, name)
+	answer := v.resolver.LookupTXT(ctx, name)
 	t.step("%s", answer)
 	switch {
 	case answer.Failed():

@@ -7,9 +7,10 @@ import (
 )
 
 // ExplainCAA decides as CheckCAA does, and tells how. It is for operators:
-// nothing is counted and nothing is audited.
+// nothing is counted and nothing is audited. Where the directory requires
+// DNSSEC, Run must be running.
 func (v *VA) ExplainCAA(ctx context.Context, req CAARequest) CAADecision {
-	ctx, cancel := context.WithDeadline(ctx, v.deadline(ctx))
+	ctx, cancel := context.WithDeadline(v.underDirectory(ctx, req.Directory), v.deadline(ctx))
 	defer cancel()
 	return v.caa.Check(ctx, req)
 }

@@ -173,6 +173,9 @@ func difference(local, remote acme.Evidence) string {
 		return "by " + quote(string(remote.Method))
 	case local.DomainName != remote.DomainName:
 		return "of " + quote(remote.DomainName)
+	case local.AccountURI != remote.AccountURI:
+		// Baseline Requirements §3.2.2.4.22.
+		return "for the accounturi " + quote(remote.AccountURI)
 	}
 	return ""
 }

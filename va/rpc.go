@@ -73,6 +73,9 @@ func encodeRequest(r Request) *vapb.ValidateRequest {
 		KeyThumbprint: r.KeyThumbprint,
 		AccountUrl:    r.AccountURL,
 		Response:      r.Response,
+
+		AccountThumbprints: r.AccountThumbprints,
+		Subdomains:         r.Subdomains,
 	}
 }
 
@@ -86,6 +89,9 @@ func decodeRequest(d *rpc.Decoder, m *vapb.ValidateRequest) Request {
 		KeyThumbprint: m.KeyThumbprint,
 		AccountURL:    m.AccountUrl,
 		Response:      m.Response,
+
+		AccountThumbprints: m.AccountThumbprints,
+		Subdomains:         m.Subdomains,
 	}
 }
 

@@ -42,6 +42,13 @@ type Request struct {
 	// Response is the payload of the client's response, for challenge types
 	// that carry a proof in it; for onion-csr-01 the CSR, DER.
 	Response []byte
+	// AccountThumbprints are those of all keys that the account ever had, the
+	// current one first; none: it is not valid any more. dns-persist-01 uses
+	// them.
+	AccountThumbprints []string
+	// Subdomains tells that the proof must hold for every name below
+	// Identifier too (RFC 9444).
+	Subdomains bool
 }
 
 // Result is what a try found.

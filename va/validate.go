@@ -24,13 +24,16 @@ type try struct {
 	Request
 	keyAuthorization string
 	steps
+	persisted *persisted // what dns-persist-01 relied on
+	// attestation is what device-attest-01 found out.
+	attestation *acme.AttestationEvidence
 }
 
 // Validate implements Authority.
 func (v *VA) Validate(ctx context.Context, req Request) (Result, error) {
 	start := v.Now()
 	t := &try{Request: req, keyAuthorization: acme.KeyAuthorization(req.Token, req.KeyThumbprint)}
-	tryCtx, cancel := context.WithDeadline(ctx, v.deadline(ctx))
+	tryCtx, cancel := context.WithDeadline(v.underDirectory(ctx, req.Directory), v.deadline(ctx))
 	defer cancel()
 
 	caa, fail := v.run(tryCtx, t)
@@ -43,7 +46,9 @@ func (v *VA) Validate(ctx context.Context, req Request) (Result, error) {
 	}
 	result := Result{Evidence: acme.Evidence{
 		Method: req.Type, DomainName: req.Identifier.Value(), At: start.UTC(), Steps: append(t.steps, caa.Steps...), CAA: caa.evidence(),
+		Attestation: t.attestation,
 	}}
+	t.persisted.record(&result.Evidence)
 	if fail != nil {
 		result.Problem, result.MayHeal = fail.problem, fail.mayHeal
 	}
@@ -95,7 +100,7 @@ func (v *VA) run(ctx context.Context, t *try) (CAADecision, *failure) {
 
 // CheckCAA implements Authority.
 func (v *VA) CheckCAA(ctx context.Context, req CAARequest) (CAAResult, error) {
-	checkCtx, cancel := context.WithDeadline(ctx, v.deadline(ctx))
+	checkCtx, cancel := context.WithDeadline(v.underDirectory(ctx, req.Directory), v.deadline(ctx))
 	defer cancel()
 	decision := v.caa.Check(checkCtx, req)
 	if ctx.Err() != nil {

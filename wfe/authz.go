@@ -54,7 +54,11 @@ func (w *WFE) authorization(r *request) (*response, error) {
 			return nil, err
 		}
 	}
-	resp := &response{body: newAuthorizationDocument(r.dir, authz)}
+	doc := newAuthorizationDocument(r.dir, authz)
+	if err := w.addPersist(r, doc.Challenges); err != nil {
+		return nil, err
+	}
+	resp := &response{body: doc}
 	if authz.Status == acme.AuthorizationPending && authz.Attempt != nil {
 		resp.retryAfter = w.untilNextTry(authz)
 	}

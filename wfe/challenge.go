@@ -17,6 +17,7 @@ type challengeDocument struct {
 	Nonce     string               `json:"nonce,omitempty"` // RFC 9799 §3.2
 	Validated string               `json:"validated,omitempty"`
 	Error     *problemDocument     `json:"error,omitempty"`
+	persistMembers
 }
 
 func newChallengeDocument(dir *directory, authz acme.Authorization, c acme.Challenge) challengeDocument {
@@ -50,8 +51,12 @@ func (w *WFE) challenge(r *request) (*response, error) {
 	if !ok {
 		return nil, noSuch("challenge")
 	}
+	docs := []challengeDocument{newChallengeDocument(r.dir, authz, challenge)}
+	if err := w.addPersist(r, docs); err != nil {
+		return nil, err
+	}
 	resp := &response{
-		body:     newChallengeDocument(r.dir, authz, challenge),
+		body:     docs[0],
 		links:    []string{link(r.dir.authorizationURL(authz.ID), "up")},
 		location: r.dir.challengeURL(authz.ID, t),
 	}

@@ -26,6 +26,8 @@ type directoryMeta struct {
 	SubdomainAuthAllowed    bool              `json:"subdomainAuthAllowed,omitempty"`   // RFC 9444 §4.1
 	AutoRenewal             *autoRenewalMeta  `json:"auto-renewal,omitempty"`           // RFC 8739 §3.2
 	InBandOnionCAARequired  bool              `json:"inBandOnionCAARequired,omitempty"` // RFC 9799 §6.4.1
+	IssuerDomainNames       []string          `json:"issuerDomainNames,omitempty"`      // draft-ietf-acme-dns-persist
+	AccountHashPrefix       string            `json:"accountHashPrefix,omitempty"`
 }
 
 type autoRenewalMeta struct {
@@ -58,6 +60,9 @@ func (d *directory) document() ([]byte, error) {
 	}
 	if a := d.AutoRenewal; a != nil {
 		doc.Meta.AutoRenewal = &autoRenewalMeta{wholeSeconds(a.MinLifetime), wholeSeconds(a.MaxDuration), a.AllowGet}
+	}
+	if p := d.DNSPersist; p != nil {
+		doc.Meta.IssuerDomainNames, doc.Meta.AccountHashPrefix = p.AdvertisedNames, p.AccountHashPrefix
 	}
 	body, err := json.MarshalIndent(doc, "", "  ")
 	if err != nil {

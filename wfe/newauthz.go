@@ -26,7 +26,11 @@ func (w *WFE) newAuthorization(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp := &response{status: http.StatusOK, location: r.dir.authorizationURL(authz.ID), body: newAuthorizationDocument(r.dir, authz)}
+	doc := newAuthorizationDocument(r.dir, authz)
+	if err := w.addPersist(r, doc.Challenges); err != nil {
+		return nil, err
+	}
+	resp := &response{status: http.StatusOK, location: r.dir.authorizationURL(authz.ID), body: doc}
 	if created {
 		resp.status = http.StatusCreated
 	}

@@ -31,6 +31,7 @@ import (
 // and decide nothing.
 type Reader interface {
 	Account(ctx context.Context, id acme.ID) (acme.Account, error)
+	AccountKeys(ctx context.Context, account acme.ID) ([]acme.UsedKey, error)
 	Order(ctx context.Context, id acme.ID) (acme.Order, error)
 	Orders(ctx context.Context, page OrderPage) ([]acme.ID, error)
 	Authorization(ctx context.Context, id acme.ID) (acme.Authorization, error)
@@ -94,6 +95,9 @@ type Directory struct {
 	OnionServices bool
 	// AutoRenewal is what the directory says of RFC 8739; nil: nothing.
 	AutoRenewal *ra.AutoRenewalPolicy
+	// DNSPersist is what clients need for dns-persist-01; nil: it is not
+	// offered.
+	DNSPersist *DNSPersist
 }
 
 // WFE is the front end, an http.Handler.
@@ -148,6 +152,12 @@ func New(cfg Config) (*WFE, error) {
 // byte by byte.
 func AccountURL(externalURL, directoryPath string, account acme.ID) string {
 	return resourceBase(externalURL, directoryPath) + "/acct/" + account.String()
+}
+
+// AccountHashPrefix is what the hashed account URIs of a directory with the
+// given path begin with, unless the configuration says otherwise.
+func AccountHashPrefix(externalURL, directoryPath string) string {
+	return resourceBase(externalURL, directoryPath) + "/account-hash/"
 }
 
 func resourceBase(externalURL, directoryPath string) string {

@@ -18,7 +18,7 @@ func (a *auditor) certificate(ctx context.Context, cert acme.Certificate) error 
 	if !a.Since.IsZero() && cert.RecordedAt.Before(a.Since) || !a.Until.IsZero() && !cert.RecordedAt.Before(a.Until) {
 		return nil
 	}
-	if cert.DER == nil {
+	if cert.Signed() == nil {
 		a.result.Unsigned++
 		return nil
 	}

@@ -246,8 +246,8 @@ func (r *Responder) status(ctx context.Context, issuer acme.IssuerID, id certID)
 		return s, nil
 	case err != nil:
 		return single{}, fmt.Errorf("reading certificate %s: %w", id.serial, err)
-	case cert.Issuer != issuer || len(cert.DER) == 0:
-		return s, nil // another issuer's, or not issued
+	case cert.Issuer != issuer || cert.Signed() == nil:
+		return s, nil // another issuer's, or not issued; a precertificate counts (Baseline Requirements §4.9.10)
 	case cert.Revocation == nil:
 		s.status = good
 	default:

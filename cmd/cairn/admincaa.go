@@ -119,10 +119,18 @@ func (a *admin) checkCAA(ctx context.Context, req va.CAARequest) error {
 		cfg: a.cfg, addresses: configuredAddresses(a.cfg, a.cfg.Listen.ACME, a.cfg.Listen.Public),
 		now: time.Now, random: rand.Reader, logger: discard, audit: discard,
 	}
-	v, err := va.New(s.vaConfig())
+	cfg, err := s.vaConfig()
+	if err != nil {
+		return err
+	}
+	v, err := va.New(cfg)
 	if err != nil {
 		return fmt.Errorf("setting up validation: %w", err)
 	}
+	probing, stop := context.WithCancel(ctx)
+	probes := make(chan error)
+	go func() { probes <- v.Run(probing) }()
+	defer func() { stop(); <-probes }()
 	decision := v.ExplainCAA(ctx, req)
 	if ctx.Err() != nil {
 		return errors.New("stopped before there was a decision")

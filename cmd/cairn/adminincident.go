@@ -266,7 +266,7 @@ func (a *admin) outstanding(ctx context.Context, incident acme.ID) ([]chosen, er
 			return nil, err
 		}
 		for _, cert := range certs {
-			if cert.DER == nil || cert.Revocation != nil || !cert.NotAfter.After(a.now()) {
+			if cert.Signed() == nil || cert.Revocation != nil || !cert.NotAfter.After(a.now()) {
 				continue
 			}
 			c, err := choose(cert)

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,7 +49,7 @@ func (s *selection) register(cmd *cobra.Command) {
 	f.StringVar(&s.account, "account", "", "all of the account with the URL or identifier `A`")
 	f.StringVar(&s.key, "key", "", "all that hold the key in the PEM `FILE`: a public key, a certificate or a certificate request")
 	f.StringVar(&s.keyHash, "key-hash", "", "all that hold the key with the SHA-256 `HASH` of its subject public key info, in hexadecimal")
-	f.StringVar(&s.name, "name", "", "all with the DNS `NAME` or IP address; *.example.com is the wildcard name itself")
+	f.StringVar(&s.name, "name", "", "all with the DNS `NAME`, IP address or device (permanent-identifier:SERIAL); *.example.com is the wildcard name itself")
 	f.BoolVar(&s.subdomains, "subdomains", false, "with --name: those with names below it too")
 	f.StringVar(&s.issuer, "issuer", "", "all of the issuer with the identifier `I`, as in the URLs of its CRLs")
 	f.IntVar(&s.max, "max", 1000, "do nothing when there are more than `N` of them")
@@ -125,7 +126,7 @@ func (a *admin) listed(ctx context.Context, s selection, stdin io.Reader) ([]cho
 		}
 		seen[serial] = true
 		cert, err := a.store.Certificate(ctx, serial)
-		if errors.Is(err, sa.ErrNotFound) || err == nil && cert.DER == nil {
+		if errors.Is(err, sa.ErrNotFound) || err == nil && cert.Signed() == nil {
 			return nil, fmt.Errorf("this CA has issued no certificate with the serial number %s; nothing was done", serial)
 		}
 		if err != nil {
@@ -216,6 +217,9 @@ func (s selection) nameMatcher() (func(chosen) bool, error) {
 			return false
 		}, nil
 	}
+	if id, err := acme.ParseIdentifierString(s.name); err == nil && id.IsDevice() && !s.subdomains {
+		return func(c chosen) bool { return slices.Contains(acme.DevicesIn(c.parsed), id) }, nil
+	}
 	id, err := acme.ParseIdentifier(acme.IdentifierDNS, s.name)
 	if err != nil {
 		return nil, fmt.Errorf("--name: %w", err)
@@ -305,7 +309,7 @@ func (a *admin) walk(ctx context.Context, s selection, page sa.CertificatePage, 
 			return nil, err
 		}
 		for _, cert := range certs {
-			if cert.DER == nil {
+			if cert.Signed() == nil {
 				continue
 			}
 			c, err := choose(cert)
@@ -328,7 +332,7 @@ func (a *admin) walk(ctx context.Context, s selection, page sa.CertificatePage, 
 }
 
 func choose(cert acme.Certificate) (chosen, error) {
-	parsed, err := x509.ParseCertificate(cert.DER)
+	parsed, err := x509.ParseCertificate(cert.Signed())
 	if err != nil {
 		return chosen{}, fmt.Errorf("reading certificate %s: %w", cert.Serial, err)
 	}
@@ -340,6 +344,9 @@ func (c chosen) names() []string {
 	names := append([]string{}, c.parsed.DNSNames...)
 	for _, ip := range c.parsed.IPAddresses {
 		names = append(names, ip.String())
+	}
+	for _, id := range acme.DevicesIn(c.parsed) {
+		names = append(names, id.String())
 	}
 	return names
 }

@@ -148,10 +148,19 @@ func (a *admin) inspector() (*ca.Inspector, error) {
 	if err != nil {
 		return nil, err
 	}
+	urls := make(map[acme.IssuerID]string)
+	for name, issuer := range a.cfg.CA.Issuers {
+		chain, err := readChain(issuer.Chain)
+		if err != nil {
+			return nil, fmt.Errorf("ca.issuers.%s.chain: %s: %w", name, issuer.Chain, err)
+		}
+		urls[ca.IssuerIDOf(chain[0])] = issuer.PublicURL
+	}
 	return ca.NewInspector(ca.InspectorConfig{
-		Profiles:  configuredProfiles(a.cfg),
-		PublicURL: configuredAddresses(a.cfg, a.cfg.Listen.ACME, a.cfg.Listen.Public).public,
-		WeakKeys:  weak,
+		Profiles:   configuredProfiles(a.cfg),
+		PublicURL:  configuredAddresses(a.cfg, a.cfg.Listen.ACME, a.cfg.Listen.Public).public,
+		IssuerURLs: urls,
+		WeakKeys:   weak,
 	})
 }
 

@@ -28,6 +28,9 @@ func (s *settings) load() (*config.Config, error) {
 	if s.data != "" {
 		cfg.Data = s.data
 	}
+	if err := checkIssuerKeys(cfg, s.file); err != nil {
+		return nil, err
+	}
 	return cfg, checkProfiles(cfg, s.file)
 }
 

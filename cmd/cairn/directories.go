@@ -17,7 +17,7 @@ import (
 func (s *services) raDirectories() ([]ra.Directory, error) {
 	var directories []ra.Directory
 	for _, d := range s.cfg.ServedDirectories() {
-		offered, err := offeredProfiles(s.cfg, d.Profiles)
+		offered, err := offeredProfiles(s.cfg, d.Directory)
 		if err != nil {
 			return nil, fmt.Errorf("directory %q: %w", d.Name, err)
 		}
@@ -49,7 +49,7 @@ func (s *services) raDirectories() ([]ra.Directory, error) {
 func (s *services) wfeDirectories() ([]wfe.Directory, error) {
 	var directories []wfe.Directory
 	for _, d := range s.cfg.ServedDirectories() {
-		offered, err := offeredProfiles(s.cfg, d.Profiles)
+		offered, err := offeredProfiles(s.cfg, d.Directory)
 		if err != nil {
 			return nil, fmt.Errorf("directory %q: %w", d.Name, err)
 		}
@@ -69,6 +69,7 @@ func (s *services) wfeDirectories() ([]wfe.Directory, error) {
 			Subdomains:              d.Subdomains,
 			OnionServices:           slices.Contains(d.Challenges, string(acme.OnionCSR01)),
 			AutoRenewal:             autoRenewal(d.AutoRenewal),
+			DNSPersist:              s.dnsPersist(d),
 		})
 	}
 	return directories, nil

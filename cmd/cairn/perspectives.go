@@ -136,6 +136,7 @@ func wirePerspective(ctx context.Context, n *instance, id va.PerspectiveID) erro
 	if err != nil {
 		return err
 	}
+	n.addLoop("DNSSEC probes", n.validationLoop)
 	var directories []string
 	for _, d := range n.cfg.ServedDirectories() {
 		directories = append(directories, d.Name)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,6 +26,18 @@ func configuredProfiles(cfg *config.Config) []ca.Profile {
 var extendedKeyUsages = map[string]x509.ExtKeyUsage{
 	"server_auth": x509.ExtKeyUsageServerAuth,
 	"client_auth": x509.ExtKeyUsageClientAuth,
+
+	"code_signing":     x509.ExtKeyUsageCodeSigning,
+	"email_protection": x509.ExtKeyUsageEmailProtection,
+	"time_stamping":    x509.ExtKeyUsageTimeStamping,
+}
+
+var keyUsages = map[string]x509.KeyUsage{
+	"digital_signature":  x509.KeyUsageDigitalSignature,
+	"content_commitment": x509.KeyUsageContentCommitment,
+	"key_encipherment":   x509.KeyUsageKeyEncipherment,
+	"data_encipherment":  x509.KeyUsageDataEncipherment,
+	"key_agreement":      x509.KeyUsageKeyAgreement,
 }
 
 // profile turns the settings of a profile into a profile of the CA.
@@ -43,6 +56,10 @@ func profile(name string, c config.Profile) ca.Profile {
 	for _, t := range c.Identifiers {
 		p.IdentifierTypes = append(p.IdentifierTypes, acme.IdentifierType(t))
 	}
+	p.Devices = ca.DevicePolicy(c.DeviceIdentifiers)
+	if c.DeviceIdentifiers == "always" {
+		p.Devices = ca.DevicesAlways
+	}
 	p.MaxNames = c.MaxNames
 	p.CommonName = ca.CommonName(c.CommonName)
 	if c.CommonName == "none" {
@@ -50,18 +67,72 @@ func profile(name string, c config.Profile) ca.Profile {
 	}
 	p.ExtendedKeyUsages = nil
 	for _, usage := range c.ExtendedKeyUsages {
-		p.ExtendedKeyUsages = append(p.ExtendedKeyUsages, extendedKeyUsages[usage])
+		if known, ok := extendedKeyUsages[usage]; ok {
+			p.ExtendedKeyUsages = append(p.ExtendedKeyUsages, known)
+		} else {
+			p.FurtherExtendedKeyUsages = append(p.FurtherExtendedKeyUsages, usage)
+		}
 	}
+	for _, usage := range c.KeyUsages {
+		p.KeyUsage |= keyUsages[usage]
+	}
+	if p.KeyUsage == x509.KeyUsageDigitalSignature {
+		p.KeyUsage = 0 // as it is by default
+	}
+	p.Subject = subject(c.Subject)
+	p.NameConstraints = ca.NameConstraints(c.NameConstraints)
+	for _, e := range c.Extensions {
+		p.ExtensionTemplates = append(p.ExtensionTemplates, ca.ExtensionTemplate{
+			OID: e.OID, Critical: e.Critical, Encoding: ca.ExtensionEncoding(e.Encoding), Value: e.Value,
+		})
+	}
+	p.Lint = ca.LintPolicy{PrivateNames: c.Lints.PrivateNames, Exclude: c.Lints.Exclude, Warnings: c.Lints.Warnings}
 	p.KeyEncipherment = c.KeyEncipherment
 	p.Policies = c.Policies
 	p.MustStaple = c.MustStaple
+	p.CT = c.CT
 	p.NoIssuerURL, p.NoOCSP, p.NoCRL = !c.IssuerURL, !c.OCSP, !c.CRL
 	return p
 }
 
-// offeredProfiles are the profiles of the given names, in their order, or all
-// of them: what a directory offers, the default one first.
-func offeredProfiles(cfg *config.Config, names []string) ([]ca.Profile, error) {
+func subject(c config.Subject) pkix.Name {
+	var name pkix.Name
+	for _, attribute := range []struct {
+		value string
+		into  *[]string
+	}{
+		{c.Country, &name.Country}, {c.Organization, &name.Organization}, {c.OrganizationalUnit, &name.OrganizationalUnit},
+		{c.Locality, &name.Locality}, {c.Province, &name.Province},
+	} {
+		if attribute.value != "" {
+			*attribute.into = []string{attribute.value}
+		}
+	}
+	return name
+}
+
+// profilesWithIssuers are the profiles of the configuration with the issuers
+// that may sign for them.
+func profilesWithIssuers(cfg *config.Config, byName map[string]acme.IssuerID) ([]ca.Profile, error) {
+	profiles := configuredProfiles(cfg)
+	for i := range profiles {
+		for _, name := range cfg.CA.Profiles[profiles[i].Name].Issuers {
+			id, ok := byName[name]
+			if !ok {
+				return nil, fmt.Errorf("ca.profiles.%s.issuers: there is no issuer %q; the issuers are %s", profiles[i].Name, name,
+					strings.Join(slices.Sorted(maps.Keys(byName)), ", "))
+			}
+			profiles[i].Issuers = append(profiles[i].Issuers, id)
+		}
+	}
+	return profiles, nil
+}
+
+// offeredProfiles are the profiles that a directory names, in its order, or all
+// that it can issue with, the default one first: without device-attest-01 there
+// is no use for profiles that certify devices alone.
+func offeredProfiles(cfg *config.Config, d config.Directory) ([]ca.Profile, error) {
+	names := d.Profiles
 	all := ca.BuiltinProfiles()
 	for _, p := range configuredProfiles(cfg) {
 		if i := slices.IndexFunc(all, func(q ca.Profile) bool { return q.Name == p.Name }); i >= 0 {
@@ -71,6 +142,9 @@ func offeredProfiles(cfg *config.Config, names []string) ([]ca.Profile, error) {
 		}
 	}
 	if len(names) == 0 {
+		if !slices.Contains(d.Challenges, string(acme.DeviceAttest01)) {
+			all = slices.DeleteFunc(all, func(p ca.Profile) bool { return p.DevicesOnly() })
+		}
 		return all, nil
 	}
 	var offered []ca.Profile
@@ -98,7 +172,7 @@ func checkProfiles(cfg *config.Config, file string) error {
 			errs = append(errs, config.Error{File: file, Key: "ca.profiles." + p.Name, Message: err.Error()})
 		}
 	}
-	if _, err := offeredProfiles(cfg, cfg.Directory.Profiles); err != nil {
+	if _, err := offeredProfiles(cfg, cfg.Directory); err != nil {
 		errs = append(errs, config.Error{File: file, Key: "profiles", Message: err.Error()})
 	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Directories)) {
@@ -106,7 +180,7 @@ func checkProfiles(cfg *config.Config, file string) error {
 		if slices.Equal(d.Profiles, cfg.Directory.Profiles) {
 			continue // reported already
 		}
-		if _, err := offeredProfiles(cfg, d.Profiles); err != nil {
+		if _, err := offeredProfiles(cfg, d.Directory); err != nil {
 			errs = append(errs, config.Error{File: file, Key: "directories." + name + ".profiles", Message: err.Error()})
 		}
 	}

@@ -24,7 +24,7 @@ func TestOfferedProfiles(t *testing.T) {
 	t.Parallel()
 	names := func(cfg config.Config) []string {
 		t.Helper()
-		profiles, err := offeredProfiles(&cfg, cfg.Directory.Profiles)
+		profiles, err := offeredProfiles(&cfg, cfg.Directory)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func TestOfferedProfiles(t *testing.T) {
 		t.Errorf("with a choice (-want +got):\n%s", diff)
 	}
 	cfg.Directory.Profiles = []string{"none"}
-	if _, err := offeredProfiles(&cfg, cfg.Directory.Profiles); err == nil {
+	if _, err := offeredProfiles(&cfg, cfg.Directory); err == nil {
 		t.Error("a profile that is not there is offered")
 	}
 }

@@ -86,19 +86,6 @@ func (p *public) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ownSigners are the OCSP signers that a signing authority in this process
-// keeps.
-type ownSigners struct{ signing *ca.CA }
-
-func (o ownSigners) OCSPSigner(issuer acme.IssuerID) (ocsp.Signer, error) {
-	for _, s := range o.signing.OCSPSigners() {
-		if s.Issuer == issuer {
-			return ocsp.Signer{Key: s.Signer, Certificate: s.Certificate}, nil
-		}
-	}
-	return ocsp.Signer{}, errors.New("the signing authority has none")
-}
-
 // folderSigners are the OCSP signers in a folder that a signing authority
 // elsewhere keeps. They are read again now and then, as they get replaced.
 type folderSigners struct {

@@ -71,7 +71,7 @@ stdout unless audit.file says otherwise.`,
 			if err != nil {
 				return err
 			}
-			return runRole(cmd.Context(), r, cfg, streams{stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()})
+			return runRole(cmd.Context(), r, cfg, streams{stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), reload: s.load})
 		},
 	}
 	s.register(cmd)
@@ -237,6 +237,7 @@ func wireVA(ctx context.Context, n *instance, _ *peers) error {
 	if err != nil {
 		return err
 	}
+	n.addLoop("DNSSEC probes", n.validationLoop)
 	if validation, err = n.corroborated(validation); err != nil {
 		return err
 	}

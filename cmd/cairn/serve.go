@@ -41,7 +41,7 @@ and serves Pebble's management interface on the admin listener. Like Pebble it
 looks for no CAA records and keeps nothing when it stops.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			out := streams{stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
+			out := streams{stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), reload: s.load}
 			switch {
 			case test && s.data != "":
 				return errors.New("--test-mode keeps nothing; leave --data out")
@@ -167,6 +167,7 @@ func (n *instance) wireServe(ctx context.Context) error {
 			return err
 		}
 	}
+	n.addLoop("DNSSEC probes", n.validationLoop)
 	registration, err := n.newRA(stored, validation, signing)
 	if err != nil {
 		return err
@@ -176,7 +177,7 @@ func (n *instance) wireServe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	revocation, err := n.newPublic(store, ownSigners{signing})
+	revocation, err := n.newPublic(store, signing)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -34,6 +35,9 @@ type services struct {
 	audit     *slog.Logger
 	metrics   prometheus.Registerer
 	hooks     hooks
+	// validationLoop is the background work of the validation authority, once
+	// it is built.
+	validationLoop func(context.Context) error
 }
 
 func (s *services) log(service string) *slog.Logger { return s.logger.With("service", service) }
@@ -41,14 +45,26 @@ func (s *services) log(service string) *slog.Logger { return s.logger.With("serv
 func (s *services) auditBy(service string) *slog.Logger { return s.audit.With("service", service) }
 
 // vaConfig is what the validation authority works with.
-func (s *services) vaConfig() va.Config {
+func (s *services) vaConfig() (va.Config, error) {
+	roots, err := resolverRoots(s.cfg.VA.ResolverRoots)
+	if err != nil {
+		return va.Config{}, err
+	}
 	return va.Config{
 		Resolvers:              s.cfg.VA.Resolvers,
+		DNSTimeout:             s.cfg.VA.ResolverTimeout,
+		DNSAttempts:            s.cfg.VA.ResolverAttempts,
+		DNSKeepCase:            !s.cfg.VA.RandomizeCase,
+		DNSRoots:               roots,
+		DNSSECProbe:            dnssecProbe(s.cfg),
+		RequireDNSSEC:          s.cfg.Directory.Validation.RequireDNSSECResolver,
+		DirectoryRequireDNSSEC: directoryRequireDNSSEC(s.cfg),
 		HTTPPort:               s.cfg.VA.HTTPPort,
 		TLSPort:                s.cfg.VA.TLSPort,
 		AllowPrivateAddresses:  s.cfg.VA.AllowPrivateAddresses,
 		CAAIdentities:          s.caaIdentities(s.cfg.Directory),
 		DirectoryCAAIdentities: s.directoryCAAIdentities(),
+		DNSPersist:             s.vaDNSPersist(),
 		Timeout:                s.cfg.VA.Timeout,
 		MaxInFlight:            s.cfg.VA.MaxInFlight,
 		MaxPerAddress:          s.cfg.VA.MaxPerAddress,
@@ -57,15 +73,23 @@ func (s *services) vaConfig() va.Config {
 		Logger:                 s.log("va"),
 		Audit:                  s.auditBy("va"),
 		Metrics:                s.metrics,
-	}
+	}, nil
 }
 
 // newVA builds the validation authority.
 func (s *services) newVA() (va.Authority, error) {
-	v, err := va.New(s.vaConfig())
+	cfg, err := s.vaConfig()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.AttestationRoots, err = s.attestationRoots(); err != nil {
+		return nil, err
+	}
+	v, err := va.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("setting up validation: %w", err)
 	}
+	s.validationLoop = v.Run
 	if s.hooks.validation != nil {
 		return s.hooks.validation(v), nil
 	}

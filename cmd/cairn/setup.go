@@ -21,6 +21,9 @@ import (
 // stdout.
 type streams struct {
 	stdout, stderr io.Writer
+	// reload reads the configuration again that the process was started with;
+	// nil: it was not read from anywhere.
+	reload func() (*config.Config, error)
 }
 
 // instance is a process while it is being put together: its services, its
@@ -33,12 +36,17 @@ type instance struct {
 	// certificate is that of the listeners that clients see; nil in roles that
 	// have none.
 	certificate *listenerCertificate
+	// ocspFolder is where a signing authority in this process keeps its OCSP
+	// signers.
+	ocspFolder string
+	// reload is that of streams.
+	reload func() (*config.Config, error)
 }
 
 // newInstance sets up what every process has. The caller closes it when
 // setting up the rest fails.
 func newInstance(cfg *config.Config, role string, data *dataFolder, out streams) (*instance, error) {
-	n := &instance{data: data, process: process{health: &telemetry.Health{}, shutdown: cfg.ShutdownTimeout}}
+	n := &instance{data: data, reload: out.reload, process: process{health: &telemetry.Health{}, shutdown: cfg.ShutdownTimeout}}
 	if data != nil {
 		n.addCloser(func() error { data.close(); return nil })
 	}

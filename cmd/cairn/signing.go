@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/cairn-ca/cairn/ca"
 	"github.com/cairn-ca/cairn/ca/crl"
+	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
+	"github.com/cairn-ca/cairn/internal/config"
 	"github.com/cairn-ca/cairn/sa"
 )
 
@@ -17,8 +21,12 @@ const rootFile = "root.pem"
 
 // addCA opens the hierarchy in the data folder, making it if need be, and adds
 // the signing authority and the publisher of its CRLs.
-func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
-	hierarchy, err := n.openHierarchy()
+func (n *instance) addCA(ctx context.Context, store sa.Store) (*signingAuthority, error) {
+	keys, err := n.newIssuerKeys()
+	if err != nil {
+		return nil, err
+	}
+	hierarchy, err := n.openHierarchy(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -28,6 +36,29 @@ func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
 		return nil, err
 	}
 	hierarchy.Issuer.Chains = append(hierarchy.Issuer.Chains, alternates...)
+	n.ocspFolder = hierarchy.OCSPFolder
+	signing := &signingAuthority{n: n, store: store, issuer: hierarchy.Issuer, keys: keys}
+	first, err := signing.generation(ctx, n.cfg)
+	if err != nil {
+		return nil, err
+	}
+	signing.current.Store(first)
+	n.addLoop("signing", signing.run)
+	n.health.Add("issuer", func(context.Context) error { return signing.current.Load().CheckIssuers() })
+	return signing, nil
+}
+
+// caConfig is what differs from one generation of the signing authority to the
+// next.
+type caConfig struct {
+	cfg     *config.Config
+	issuers []ca.IssuerConfig
+	byName  map[string]acme.IssuerID
+	metrics prometheus.Registerer
+}
+
+// newCA makes a signing authority.
+func (n *instance) newCA(ctx context.Context, store sa.Store, c caConfig) (*ca.CA, error) {
 	names, err := n.serviceNames()
 	if err != nil {
 		return nil, err
@@ -36,21 +67,31 @@ func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
 	if err != nil {
 		return nil, err
 	}
+	profiles, err := profilesWithIssuers(c.cfg, c.byName)
+	if err != nil {
+		return nil, err
+	}
+	transparency, err := n.openCT(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	cfg := ca.Config{
 		Store:        store,
-		Issuers:      []ca.IssuerConfig{hierarchy.Issuer},
-		Profiles:     configuredProfiles(n.cfg),
+		Issuers:      c.issuers,
+		Profiles:     profiles,
 		PublicURL:    n.addresses.public,
 		CRLShards:    n.cfg.CA.CRLShards,
 		ServiceNames: names,
-		OCSPFolder:   hierarchy.OCSPFolder,
+		OCSPFolder:   n.ocspFolder,
+		CT:           transparency,
+		CTRetryFor:   c.cfg.CA.CT.RetryFor,
 		WeakKeys:     weak,
 		Directories:  directoryNames(n.cfg),
 		Now:          n.now,
 		Random:       n.random,
 		Logger:       n.log("ca"),
 		Audit:        n.auditBy("ca"),
-		Metrics:      n.metrics,
+		Metrics:      c.metrics,
 	}
 	if n.hooks.signing != nil {
 		n.hooks.signing(&cfg)
@@ -59,53 +100,47 @@ func (n *instance) addCA(ctx context.Context, store sa.Store) (*ca.CA, error) {
 	if err != nil {
 		return nil, fmt.Errorf("setting up signing: %w", err)
 	}
-	n.addLoop("signing", signing.Run)
-	if err := n.addCRLs(ctx, store, signing); err != nil {
-		return nil, err
-	}
-	n.health.Add("issuer", func(context.Context) error {
-		if !n.now().Before(issuer.NotAfter) {
-			return fmt.Errorf("the issuing certificate %q expired at %s", issuer.Subject, issuer.NotAfter)
-		}
-		return nil
-	})
 	return signing, nil
 }
 
 // openHierarchy opens the roots and the issuer.
-func (n *instance) openHierarchy() (*ca.Hierarchy, error) {
+func (n *instance) openHierarchy(ctx context.Context, keys *issuerKeys) (*ca.Hierarchy, error) {
 	if n.hooks.hierarchy != nil {
 		return n.hooks.hierarchy(n)
 	}
-	hierarchy, err := ca.OpenHierarchy(ca.HierarchyConfig{Folder: n.data.path, Now: n.now, Random: n.random})
+	var issuerKey key.Key // nil: it is in the data folder
+	if spec := n.cfg.CA.IssuerKey; spec != "" {
+		var err error
+		if issuerKey, err = keys.get(ctx, "ca.issuer_key", spec); err != nil {
+			return nil, err
+		}
+	}
+	hierarchy, err := ca.OpenHierarchy(ca.HierarchyConfig{Folder: n.data.path, IssuerKey: issuerKey, Now: n.now, Random: n.random})
 	if err != nil {
 		return nil, fmt.Errorf("opening the hierarchy: %w", err)
 	}
 	return hierarchy, nil
 }
 
-// addCRLs adds the publisher of the CRLs. When it returns, every CRL is there:
-// a certificate that is issued names one.
-func (n *instance) addCRLs(ctx context.Context, store sa.Store, signing *ca.CA) error {
+// newPublisher makes the publisher of the CRLs of a signing authority.
+func (n *instance) newPublisher(store sa.Store, signing *ca.CA, metrics prometheus.Registerer) (*crl.Publisher, error) {
 	var issuers []crl.Issuer
 	for _, k := range signing.Keys() {
 		cert, err := x509.ParseCertificate(k.Chain[0])
 		if err != nil {
-			return fmt.Errorf("parsing the certificate of issuer %s: %w", k.ID, err)
+			return nil, fmt.Errorf("parsing the certificate of issuer %s: %w", k.ID, err)
 		}
 		issuers = append(issuers, crl.Issuer{ID: k.ID, Certificate: cert, Signer: k.Signer})
 	}
 	owner, err := acme.NewID(n.now(), n.random)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	publisher, err := crl.NewPublisher(crl.Config{
-		Store:   store,
-		Issuers: issuers,
-		Shards:  n.cfg.CA.CRLShards,
-		URL: func(issuer acme.IssuerID, shard int) string {
-			return ca.CRLURL(n.addresses.public, issuer, shard)
-		},
+		Store:    store,
+		Issuers:  issuers,
+		Shards:   n.cfg.CA.CRLShards,
+		URL:      signing.CRLURL,
 		Lifetime: n.cfg.CA.CRLLifetime,
 		Delay:    n.cfg.CA.CRLDelay,
 		Owner:    "crl " + owner.String(),
@@ -113,16 +148,12 @@ func (n *instance) addCRLs(ctx context.Context, store sa.Store, signing *ca.CA) 
 		Random:   n.random,
 		Logger:   n.log("crl"),
 		Audit:    n.auditBy("crl"),
-		Metrics:  n.metrics,
+		Metrics:  metrics,
 	})
 	if err != nil {
-		return fmt.Errorf("setting up CRLs: %w", err)
+		return nil, fmt.Errorf("setting up CRLs: %w", err)
 	}
-	if err := publisher.Publish(ctx); err != nil {
-		return fmt.Errorf("publishing the first CRLs: %w", err)
-	}
-	n.addLoop("CRLs", publisher.Run)
-	return nil
+	return publisher, nil
 }
 
 // serviceNames are the names and addresses under which the HTTPS listeners

@@ -482,7 +482,7 @@ func TestTestModeRefusals(t *testing.T) {
 		"store.url: test mode keeps nothing": write("h.yaml", "store: {url: 'sqlite:x'}\n"),
 		`unknown key "dta"`:                  write("i.yaml", "dta: x\n"),
 	} {
-		o := testOptions{config: file, getenv: func(string) string { return "" }, out: streams{io.Discard, io.Discard}}
+		o := testOptions{config: file, getenv: func(string) string { return "" }, out: streams{stdout: io.Discard, stderr: io.Discard}}
 		err := serveTest(t.Context(), o, func(*testMode, serving) error { return nil })
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", filepath.Base(file), err, want)
@@ -501,7 +501,7 @@ func TestTestModeYAML(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	o := testOptions{config: file, getenv: func(string) string { return "" }, out: streams{io.Discard, io.Discard}}
+	o := testOptions{config: file, getenv: func(string) string { return "" }, out: streams{stdout: io.Discard, stderr: io.Discard}}
 	err := serveTest(ctx, o, func(m *testMode, where serving) error {
 		defer cancel()
 		var printed strings.Builder

@@ -17,3 +17,9 @@ type Account struct {
 	ExternalKeyID          string
 	CreatedAt              time.Time
 }
+
+// UsedKey is a key that an account has or had.
+type UsedKey struct {
+	Thumbprint string    // RFC 7638, base64url
+	Since      time.Time // when the account had it first
+}

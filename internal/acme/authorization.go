@@ -1,6 +1,11 @@
 package acme
 
 import (
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -68,9 +73,12 @@ func (a Authorization) Challenge(t ChallengeType) (Challenge, bool) {
 	if !slices.Contains(a.Offered, t) {
 		return Challenge{}, false
 	}
-	c := Challenge{Type: t, Status: ChallengePending, Token: a.Seed.Token(t)}
-	if t == OnionCSR01 {
-		c.Token, c.Nonce = "", a.Seed.Nonce(t)
+	c := Challenge{Type: t, Status: ChallengePending}
+	switch {
+	case t.HasToken():
+		c.Token = a.Seed.Token(t)
+	case t == OnionCSR01:
+		c.Nonce = a.Seed.Nonce(t)
 	}
 	if a.Attempt == nil || a.Attempt.Type != t {
 		return c, true
@@ -112,6 +120,12 @@ type Evidence struct {
 	Method     ChallengeType `json:"method,omitempty"`
 	DomainName string        `json:"authorizationDomainName,omitempty"` // Baseline Requirements §3.2.2.4
 	At         time.Time     `json:"at,omitzero"`
+	// AccountURI is the accounturi of the record that was relied on, and
+	// PersistUntil its end (zero: none), for dns-persist-01. Perspectives
+	// corroborate each other only with the same AccountURI (Baseline
+	// Requirements §3.2.2.4.22).
+	AccountURI   string    `json:"accountURI,omitempty"`
+	PersistUntil time.Time `json:"persistUntil,omitzero"`
 	// Steps are the look-ups, connections and answers in their order, each a
 	// short line.
 	Steps []string     `json:"steps,omitempty"`
@@ -120,6 +134,34 @@ type Evidence struct {
 	// summary, such as "4/4".
 	Perspectives []PerspectiveResult `json:"perspectives,omitempty"`
 	Quorum       string              `json:"quorum,omitempty"`
+	// Attestation is what a device's attestation proved besides its identity;
+	// nil with other challenge types.
+	Attestation *AttestationEvidence `json:"attestation,omitempty"`
+}
+
+// AttestationEvidence is what a device's attestation said of the key that the
+// certificate is to have (draft-ietf-acme-device-attest §10).
+type AttestationEvidence struct {
+	// Format is the attestation statement format.
+	Format string `json:"format"`
+	// KeySHA256 is the SHA-256 of the attested key's SubjectPublicKeyInfo, as
+	// PublicKeySHA256 writes it.
+	KeySHA256 string `json:"keySHA256"`
+	// RootSHA256 is the SHA-256, in hexadecimal, of the root certificate that
+	// the attestation chains to.
+	RootSHA256 string `json:"rootSHA256"`
+}
+
+// PublicKeySHA256 is the SHA-256 of a key's SubjectPublicKeyInfo in
+// hexadecimal. The key is encoded anew, so that one key has one hash however
+// it came here.
+func PublicKeySHA256(key crypto.PublicKey) (string, error) {
+	spki, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return "", fmt.Errorf("encoding a public key: %w", err)
+	}
+	sum := sha256.Sum256(spki)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // CAAEvidence is the CAA decision that was relied on (RFC 8659).

@@ -45,12 +45,25 @@ type Certificate struct {
 	Profile  string
 	CRLShard int
 	// TBS is the to-be-signed certificate that was linted and recorded; nil
-	// once DER, which contains it, is there.
-	TBS                 []byte
-	DER                 []byte
+	// once DER, which contains it, is there, and while SCTs are awaited for
+	// Precertificate, which contains it.
+	TBS []byte
+	DER []byte
+	// Precertificate is what was submitted to logs (RFC 6962 §3.1), DER; nil:
+	// there is none.
+	Precertificate      []byte
 	NotBefore, NotAfter time.Time
 	RecordedAt          time.Time
 	Revocation          *Revocation // nil: not revoked
+}
+
+// Signed is what was signed of the certificate, DER: itself or, until then, its
+// precertificate, which binds the CA as much; nil: nothing.
+func (c *Certificate) Signed() []byte {
+	if c.DER != nil {
+		return c.DER
+	}
+	return c.Precertificate
 }
 
 // Revocation is the record of a revocation.

@@ -22,6 +22,10 @@ const (
 	DeviceAttest01 ChallengeType = "device-attest-01" // draft-ietf-acme-device-attest
 )
 
+// HasToken tells whether challenges of the type have a token, of which the
+// answer is made.
+func (t ChallengeType) HasToken() bool { return t != DNSPersist01 && t != OnionCSR01 }
+
 // TokenSeed is the secret of an authorization, from which the token of each of
 // its challenges is derived: one value to store, one token a challenge.
 type TokenSeed [32]byte

@@ -14,7 +14,8 @@ type IdentifierType string
 const (
 	IdentifierDNS                 IdentifierType = "dns"
 	IdentifierIP                  IdentifierType = "ip"                   // RFC 8738
-	IdentifierPermanentIdentifier IdentifierType = "permanent-identifier" // draft-ietf-acme-device-attest
+	IdentifierPermanentIdentifier IdentifierType = "permanent-identifier" // draft-ietf-acme-device-attest §3
+	IdentifierHardwareModule      IdentifierType = "hardware-module"      // draft-ietf-acme-device-attest §4
 )
 
 // Identifier is what a certificate is asked for. It is canonical: two
@@ -26,9 +27,8 @@ type Identifier struct {
 }
 
 const (
-	maxDNSName             = 253 // octets, RFC 1035 §2.3.4 without the root label
-	maxLabel               = 63
-	maxPermanentIdentifier = 256
+	maxDNSName = 253 // octets, RFC 1035 §2.3.4 without the root label
+	maxLabel   = 63
 )
 
 // ParseIdentifier makes an Identifier of what a client sent. A DNS name may be
@@ -40,8 +40,8 @@ func ParseIdentifier(kind IdentifierType, value string) (Identifier, error) {
 		return parseDNS(value)
 	case IdentifierIP:
 		return parseIP(value)
-	case IdentifierPermanentIdentifier:
-		return parsePermanentIdentifier(value)
+	case IdentifierPermanentIdentifier, IdentifierHardwareModule:
+		return parseDevice(kind, value)
 	case "":
 		return Identifier{}, NewProblem(Malformed, "an identifier needs a \"type\", such as \"dns\"")
 	}
@@ -190,18 +190,6 @@ func parseIP(value string) (Identifier, error) {
 		return Identifier{}, NewProblem(Malformed, "IP address %q: write it in its canonical form (RFC 5952), %q", bounded(value), addr)
 	}
 	return Identifier{IdentifierIP, value}, nil
-}
-
-func parsePermanentIdentifier(value string) (Identifier, error) {
-	if value == "" || len(value) > maxPermanentIdentifier {
-		return Identifier{}, NewProblem(Malformed, "a permanent identifier has 1 to %d characters", maxPermanentIdentifier)
-	}
-	for _, c := range []byte(value) {
-		if c <= 0x20 || c >= 0x7f {
-			return Identifier{}, NewProblem(Malformed, "permanent identifier %q: only printable ASCII without spaces is accepted", bounded(value))
-		}
-	}
-	return Identifier{IdentifierPermanentIdentifier, value}, nil
 }
 
 // lower maps ASCII letters only: strings.ToLower would turn letters such as

@@ -79,8 +79,6 @@ func TestParseIdentifier(t *testing.T) {
 
 		{IdentifierPermanentIdentifier, "C02XYZ", "C02XYZ", ""},
 		{IdentifierPermanentIdentifier, "", "", Malformed},
-		{IdentifierPermanentIdentifier, "a b", "", Malformed},
-		{IdentifierPermanentIdentifier, strings.Repeat("a", 257), "", Malformed},
 
 		{"email", "a@example.com", "", UnsupportedIdentifier},
 		{"", "example.com", "", Malformed},

@@ -73,11 +73,21 @@ type Store struct {
 
 // VA is the settings of validation.
 type VA struct {
-	// Resolvers is the recursive resolvers to ask, address or address:port;
-	// empty: the system's.
+	// Resolvers is the recursive resolvers to ask, as package resolver reads
+	// them; empty: the system's.
 	Resolvers []string `yaml:"resolvers"`
-	HTTPPort  int      `yaml:"http_port"` // that http-01 connects to
-	TLSPort   int      `yaml:"tls_port"`  // that tls-alpn-01 connects to
+	// ResolverTimeout is how long one resolver has for an answer,
+	// ResolverAttempts how often a question is asked.
+	ResolverTimeout  time.Duration `yaml:"resolver_timeout"`
+	ResolverAttempts int           `yaml:"resolver_attempts"`
+	// ResolverRoots is a PEM file of whom the certificates of resolvers over
+	// TLS and HTTPS must come from; empty: the system's roots.
+	ResolverRoots string `yaml:"resolver_roots"`
+	// RandomizeCase asks for names in random letter case over UDP.
+	RandomizeCase bool        `yaml:"randomize_case"`
+	DNSSECProbe   DNSSECProbe `yaml:"dnssec_probe"`
+	HTTPPort      int         `yaml:"http_port"` // that http-01 connects to
+	TLSPort       int         `yaml:"tls_port"`  // that tls-alpn-01 connects to
 	// AllowPrivateAddresses lets validation connect to addresses that are not
 	// on the public Internet.
 	AllowPrivateAddresses bool `yaml:"allow_private_addresses"`
@@ -104,10 +114,26 @@ type Perspective struct {
 	Addresses []string `yaml:"addresses"`
 }
 
+// DNSSECProbe is how resolvers prove that they validate with DNSSEC, for
+// directories that require it.
+type DNSSECProbe struct {
+	Secure []string `yaml:"secure"` // names that are signed
+	Bogus  []string `yaml:"bogus"`  // names that are signed wrongly
+	// Interval is from one probe to the next, MaxAge how long a proof counts
+	// while probes come to no result.
+	Interval time.Duration `yaml:"interval"`
+	MaxAge   time.Duration `yaml:"max_age"`
+}
+
 // CA is the settings of signing and revocation.
 type CA struct {
 	// Profiles is the certificate profiles by name; empty: the built-in ones.
 	Profiles map[string]Profile `yaml:"profiles"`
+	// Issuers are the issuers besides the one in the data folder, by name.
+	Issuers map[string]Issuer `yaml:"issuers"`
+	// DefaultIssuerInactive has the issuer in the data folder sign no more
+	// certificates of subscribers.
+	DefaultIssuerInactive bool `yaml:"default_issuer_inactive"`
 	// CRLShards is the number of CRLs that the certificates of an issuer are
 	// spread over.
 	CRLShards int `yaml:"crl_shards"`
@@ -126,12 +152,39 @@ type CA struct {
 	// OCSPSigners is the folder that the role ocsp takes the delegated OCSP
 	// signers from; empty: keys, in the data folder.
 	OCSPSigners string `yaml:"ocsp_signers"`
+	// IssuerKey is where the issuer's key is: a file, or a PKCS#11 URI (RFC
+	// 7512); empty: keys/intermediate.key, in the data folder.
+	IssuerKey string `yaml:"issuer_key"`
+	PKCS11    PKCS11 `yaml:"pkcs11"`
 	// AlternateChains is PEM files, each with a chain for the issuer that
 	// clients can choose: first a certificate with the issuer's key and name.
 	AlternateChains []string `yaml:"alternate_chains"`
 	// WeakKeys is files with hashes of keys that are not certified, in the
 	// formats of Debian's and the CA/Browser Forum's lists of weak keys.
 	WeakKeys []string `yaml:"weak_keys"`
+	// CT is the logs of Certificate Transparency.
+	CT CT `yaml:"ct"`
+}
+
+// PKCS11 is how keys on PKCS#11 tokens are used.
+type PKCS11 struct {
+	// Sessions bounds the signatures that are made at once on one token.
+	Sessions int `yaml:"sessions"`
+	// Timeout bounds one signature.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// Issuer is an issuing CA.
+type Issuer struct {
+	// Chain is a PEM file: the issuing certificate and those above it.
+	Chain string `yaml:"chain"`
+	// Key is where its key is: a file, or a PKCS#11 URI.
+	Key string `yaml:"key"`
+	// PublicURL is the base of the URLs in its certificates; empty: that of
+	// the CA.
+	PublicURL string `yaml:"public_url"`
+	// Inactive issuers sign no more certificates of subscribers.
+	Inactive bool `yaml:"inactive"`
 }
 
 // RateLimits is the switch of all rate limits.

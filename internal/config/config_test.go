@@ -37,6 +37,22 @@ answer_wait: 0
 			c.Directory.Orders.Lifetime = 24 * time.Hour
 			c.AnswerWait = 0
 		}},
+		{"resolvers", `
+va:
+  resolvers: ["tls://192.0.2.1#dns.example", "https://dns.example/dns-query", "tcp://192.0.2.1"]
+  resolver_timeout: 500ms
+  resolver_attempts: 5
+  resolver_roots: /etc/cairn/roots.pem
+  randomize_case: false
+  dnssec_probe: {secure: [a.example], bogus: [b.example, c.example], interval: 30s, max_age: 5m}
+validation: {require_dnssec_resolver: true}
+`, func(c *Config) {
+			c.VA.Resolvers = []string{"tls://192.0.2.1#dns.example", "https://dns.example/dns-query", "tcp://192.0.2.1"}
+			c.VA.ResolverTimeout, c.VA.ResolverAttempts, c.VA.ResolverRoots = 500*time.Millisecond, 5, "/etc/cairn/roots.pem"
+			c.VA.RandomizeCase = false
+			c.VA.DNSSECProbe = DNSSECProbe{[]string{"a.example"}, []string{"b.example", "c.example"}, 30 * time.Second, 5 * time.Minute}
+			c.Directory.Validation.RequireDNSSECResolver = true
+		}},
 		{"an alias", "caa_identities: &names [a.example, b.example]\nrpc: {clients: {sa: *names}}\n", func(c *Config) {
 			c.Directory.CAAIdentities = []string{"a.example", "b.example"}
 			c.RPC.Clients.SA = []string{"a.example", "b.example"}
@@ -75,6 +91,11 @@ policy: {deny: [secret.example.com], addresses: [10.0.0.0/8]}
 			c.Directories = map[string]NamedDirectory{
 				"default": {"", *d}, "lab": {"", lab}, "other": {"/x/y/directory", other},
 			}
+		}},
+		{"dns-persist-01", "challenges: [dns-persist-01, dns-account-01]\ncaa_identities: [CA.example., b.example]\ndns_persist: {issuer_domain_names: [b.example, ca.example], advertised_names: [b.example], account_hash_prefix: 'https://ca.example/h/', former_account_hash_prefixes: ['https://ca.example:14000/x/'], account_urls: true}\n", func(c *Config) {
+			c.Directory.Challenges = []string{"dns-persist-01", "dns-account-01"}
+			c.Directory.CAAIdentities = []string{"CA.example.", "b.example"}
+			c.Directory.DNSPersist = DNSPersist{[]string{"b.example", "ca.example"}, []string{"b.example"}, "https://ca.example/h/", []string{"https://ca.example:14000/x/"}, true}
 		}},
 		{"auto-renewal", "auto_renewal: {enabled: true, min_lifetime: 1h, max_duration: 30d, allow_get: true}\n", func(c *Config) {
 			c.Directory.AutoRenewal = AutoRenewal{Enabled: true, MinLifetime: time.Hour, MaxDuration: 30 * day, AllowGet: true}
@@ -137,7 +158,15 @@ func TestParseErrors(t *testing.T) {
 		{"two passwords", "store:\n  url: postgres://u:secret@h/d\n  password_file: /p\n", []string{`f.yaml:3: store.password_file: store.url has a password as well; take it out of the URL`}},
 		{"a password of nobody", "store:\n  url: postgres://h/d\n  password_file: /p\n", []string{`f.yaml:3: store.password_file: store.url must name the user that the password is for, as in postgres://USER@HOST:PORT/DATABASE`}},
 		{"a resolver by name", "va:\n  resolvers:\n  - 127.0.0.1\n  - dns.example\n", []string{`f.yaml:4: va.resolvers[1]: expects the IP address of a resolver, with or without its port, such as 127.0.0.1:8053; found "dns.example"`}},
-		{"an unknown challenge", "challenges: [http-01, http-02]\n", []string{`f.yaml:1: challenges[1]: expects one of http-01, dns-01, tls-alpn-01, onion-csr-01; found "http-02"`}},
+		{"attestation without roots", "challenges: [device-attest-01]\n", []string{`f.yaml:1: challenges: device-attest-01 needs the roots of at least one format of attestation; name a file in validation.attestation_roots`}},
+		{"a resolver over HTTPS without a path", "va: {resolvers: ['https://dns.example']}\n", []string{`f.yaml:1: va.resolvers[0]: expects the path of the resolver, most often https://dns.example/dns-query; found "https://dns.example"`}},
+		{"attempts out of range", "va: {resolver_attempts: 0}\n", []string{`f.yaml:1: va.resolver_attempts: expects a number from 1 to 10; found 0`}},
+		{"a probe of nothing", "va: {dnssec_probe: {secure: [], bogus: [a b]}}\n", []string{
+			`f.yaml:1: va.dnssec_probe.secure: name one at least, or leave the key out`,
+			`f.yaml:1: va.dnssec_probe.bogus[0]: expects a domain name; found "a b"`,
+		}},
+		{"a proof that lapses before the next probe", "va:\n  dnssec_probe:\n    interval: 5m\n    max_age: 1m\n", []string{`f.yaml:4: va.dnssec_probe.max_age: 1m is shorter than the time from one probe to the next, 5m`}},
+		{"an unknown challenge", "challenges: [http-01, http-02]\n", []string{`f.yaml:1: challenges[1]: expects one of http-01, dns-01, tls-alpn-01, onion-csr-01, dns-account-01, dns-persist-01, device-attest-01; found "http-02"`}},
 		{"a profile", `
 ca:
   profiles:
@@ -153,7 +182,7 @@ ca:
 			`f.yaml:4: ca.profiles.Web: "Web" is no name for a profile: use 1 to 32 lower-case letters, digits and hyphens`,
 			`f.yaml:6: ca.profiles.Web.backdate: 1h leaves nothing of the validity 1h`,
 			`f.yaml:7: ca.profiles.Web.key_types[0]: expects one of rsa, p256, p384, p521, ed25519; found "dsa"`,
-			`f.yaml:8: ca.profiles.Web.identifiers: name at least one of dns, ip`,
+			`f.yaml:8: ca.profiles.Web.identifiers: name at least one of dns, ip, permanent-identifier, hardware-module`,
 			`f.yaml:9: ca.profiles.Web.common_name: expects one of none, requested, first; found "last"`,
 			`f.yaml:10: ca.profiles.Web.max_names: expects a number from 1 to 1000; found 0`,
 			`f.yaml:11: ca.profiles.Web.policies[0]: expects an object identifier, such as 2.23.140.1.2.1; found "1.2.x"`,
@@ -188,9 +217,9 @@ directories:
   b: {auto_renewal: {max_duration: 5d}}
   c: {challenges: []}
 `, []string{
-			`f.yaml:3: challenges[0]: expects one of http-01, dns-01, tls-alpn-01, onion-csr-01; found "x"`,
+			`f.yaml:3: challenges[0]: expects one of http-01, dns-01, tls-alpn-01, onion-csr-01, dns-account-01, dns-persist-01, device-attest-01; found "x"`,
 			`f.yaml:6: directories.b.auto_renewal.max_duration: 5d is shorter than one certificate's min_lifetime, 10d`,
-			`f.yaml:7: directories.c.challenges: name at least one of http-01, dns-01, tls-alpn-01, onion-csr-01`,
+			`f.yaml:7: directories.c.challenges: name at least one of http-01, dns-01, tls-alpn-01, onion-csr-01, dns-account-01, dns-persist-01, device-attest-01`,
 		}},
 		{"a policy", `
 policy:

@@ -36,6 +36,7 @@ type Directory struct {
 	// (RFC 9444).
 	Subdomains  bool        `yaml:"subdomains"`
 	AutoRenewal AutoRenewal `yaml:"auto_renewal"`
+	DNSPersist  DNSPersist  `yaml:"dns_persist"`
 }
 
 // NamedDirectory is one of several directories.
@@ -107,8 +108,24 @@ type Validation struct {
 	// RetryWait is the wait before the first retry, doubled for each one
 	// after it.
 	RetryWait time.Duration `yaml:"retry_wait"`
+	// AttestationRoots is, for each format of device-attest-01, the PEM file
+	// with the roots that attestations must chain to; empty: the format is not
+	// accepted.
+	AttestationRoots AttestationRoots `yaml:"attestation_roots"`
+	// RequireDNSSECResolver has the validations rely only on resolvers that
+	// have proven to validate with DNSSEC.
+	RequireDNSSECResolver bool `yaml:"require_dnssec_resolver"`
 	// Perspectives is what is asked of the remote perspectives.
 	Perspectives PerspectivePolicy `yaml:"perspectives"`
+}
+
+// AttestationRoots is PEM files with root certificates, by the attestation
+// statement format.
+type AttestationRoots struct {
+	Apple      string `yaml:"apple"`
+	TPM        string `yaml:"tpm"`
+	AndroidKey string `yaml:"android_key"`
+	Step       string `yaml:"step"`
 }
 
 // PerspectivePolicy is what a directory asks of the remote perspectives.

@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-var docRow = regexp.MustCompile("(?m)^\\| `([A-Za-z_.]+)` \\| `([^`]*)` \\| (\\S.*) \\|$")
+var docRow = regexp.MustCompile("(?m)^\\| `([A-Za-z0-9_.]+)` \\| `([^`]*)` \\| (\\S.*) \\|$")
 
 // The page that documents the configuration has every key with its default,
 // and no other.
@@ -31,6 +31,7 @@ func TestDocs(t *testing.T) {
 	want := map[string]string{}
 	flatten(t, want, "", tree(reflect.ValueOf(Default())))
 	flatten(t, want, "ca.profiles.NAME", tree(reflect.ValueOf(DefaultProfile())))
+	flatten(t, want, "ca.issuers.NAME", tree(reflect.ValueOf(Issuer{})))
 	flatten(t, want, "directories.NAME", tree(reflect.ValueOf(NamedDirectory{})))
 	for key := range want {
 		// The keys of a directory are documented once, where they stand outside

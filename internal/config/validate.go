@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/cairn-ca/cairn/internal/resolver"
 )
 
 // validator checks a decoded configuration and notes what is wrong with the
@@ -28,6 +30,9 @@ func (v validator) config(c *Config) {
 	v.publicURL("public_url", c.PublicURL)
 	v.store(&c.Store)
 	v.directory("", &c.Directory)
+	if len(c.Directories) == 0 {
+		v.issuerNames("", c, &c.Directory)
+	}
 	v.directories(c)
 	v.va(&c.VA)
 	v.ca(&c.CA)
@@ -197,11 +202,16 @@ func (v validator) link(key, value string) {
 }
 
 func (v validator) va(c *VA) {
-	for i, resolver := range c.Resolvers {
-		if _, err := ResolverAddress(resolver); err != nil {
+	for i, entry := range c.Resolvers {
+		if _, err := resolver.Parse(entry); err != nil {
 			v.fail(index("va.resolvers", i), "%s", err)
 		}
 	}
+	v.span("va.resolver_timeout", c.ResolverTimeout, 10*time.Millisecond, time.Minute)
+	if c.ResolverAttempts < 1 || c.ResolverAttempts > 10 {
+		v.fail("va.resolver_attempts", "expects a number from 1 to 10; found %d", c.ResolverAttempts)
+	}
+	v.dnssecProbe(&c.DNSSECProbe)
 	for _, port := range []struct {
 		key    string
 		number int
@@ -222,17 +232,26 @@ func (v validator) va(c *VA) {
 	v.perspectives(c)
 }
 
-// ResolverAddress is the address of a resolver, with port 53 where the
-// configuration names none.
-func ResolverAddress(s string) (netip.AddrPort, error) {
-	if addr, err := netip.ParseAddr(s); err == nil {
-		return netip.AddrPortFrom(addr, 53), nil
+func (v validator) dnssecProbe(p *DNSSECProbe) {
+	for _, list := range []struct {
+		key   string
+		names []string
+	}{{"va.dnssec_probe.secure", p.Secure}, {"va.dnssec_probe.bogus", p.Bogus}} {
+		if len(list.names) == 0 {
+			v.fail(list.key, "name one at least, or leave the key out")
+		}
+		v.unique(list.key, list.names)
+		for i, name := range list.names {
+			if name != "" && name != "." && !validHost(name) {
+				v.fail(index(list.key, i), "expects a domain name; found %q", name)
+			}
+		}
 	}
-	ap, err := netip.ParseAddrPort(s)
-	if err != nil || ap.Port() == 0 {
-		return netip.AddrPort{}, fmt.Errorf("expects the IP address of a resolver, with or without its port, such as 127.0.0.1:8053; found %q", s)
+	v.span("va.dnssec_probe.interval", p.Interval, 100*time.Millisecond, day)
+	v.span("va.dnssec_probe.max_age", p.MaxAge, 100*time.Millisecond, day)
+	if p.MaxAge < p.Interval {
+		v.fail("va.dnssec_probe.max_age", "%s is shorter than the time from one probe to the next, %s", FormatDuration(p.MaxAge), FormatDuration(p.Interval))
 	}
-	return ap, nil
 }
 
 func (v validator) rpc(r *RPC) {

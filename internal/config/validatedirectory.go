@@ -15,7 +15,10 @@ import (
 
 func (v validator) directory(path string, d *Directory) {
 	v.unique(join(path, "profiles"), d.Profiles)
-	v.some(join(path, "challenges"), d.Challenges, "http-01", "dns-01", "tls-alpn-01", "onion-csr-01")
+	v.some(join(path, "challenges"), d.Challenges, "http-01", "dns-01", "tls-alpn-01", "onion-csr-01", "dns-account-01", "dns-persist-01", "device-attest-01")
+	if slices.Contains(d.Challenges, "device-attest-01") && d.Validation.AttestationRoots == (AttestationRoots{}) {
+		v.fail(join(path, "challenges"), "device-attest-01 needs the roots of at least one format of attestation; name a file in %s", join(path, "validation.attestation_roots"))
+	}
 	v.unique(join(path, "caa_identities"), d.CAAIdentities)
 	for i, name := range d.CAAIdentities {
 		if _, err := netip.ParseAddr(name); err == nil || !validHost(name) {
@@ -36,6 +39,7 @@ func (v validator) directory(path string, d *Directory) {
 	v.perspectivePolicy(path, d)
 	v.policy(join(path, "policy"), &d.Policy)
 	v.autoRenewal(join(path, "auto_renewal"), &d.AutoRenewal)
+	v.dnsPersist(join(path, "dns_persist"), &d.DNSPersist)
 }
 
 var (
@@ -70,6 +74,7 @@ func (v validator) directories(c *Config) {
 			paths[path] = name
 		}
 		v.inherited(key, &d.Directory)
+		v.issuerNames(key, c, &d.Directory)
 	}
 }
 

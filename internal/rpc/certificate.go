@@ -8,17 +8,18 @@ import (
 // EncodeCertificate is the message of a certificate's record.
 func EncodeCertificate(c acme.Certificate) *acmepb.Certificate {
 	m := &acmepb.Certificate{
-		Serial:     c.Serial.Bytes(),
-		Issuer:     EncodeIssuerID(c.Issuer),
-		Profile:    c.Profile,
-		CrlShard:   int64(c.CRLShard),
-		Account:    EncodeOptionalID(c.Account),
-		Order:      EncodeOptionalID(c.Order),
-		Tbs:        c.TBS,
-		Der:        c.DER,
-		NotBefore:  EncodeTime(c.NotBefore),
-		NotAfter:   EncodeTime(c.NotAfter),
-		RecordedAt: EncodeTime(c.RecordedAt),
+		Serial:         c.Serial.Bytes(),
+		Issuer:         EncodeIssuerID(c.Issuer),
+		Profile:        c.Profile,
+		CrlShard:       int64(c.CRLShard),
+		Account:        EncodeOptionalID(c.Account),
+		Order:          EncodeOptionalID(c.Order),
+		Tbs:            c.TBS,
+		Der:            c.DER,
+		Precertificate: c.Precertificate,
+		NotBefore:      EncodeTime(c.NotBefore),
+		NotAfter:       EncodeTime(c.NotAfter),
+		RecordedAt:     EncodeTime(c.RecordedAt),
 	}
 	if c.Revocation != nil {
 		m.Revocation = EncodeRevocation(*c.Revocation)
@@ -33,18 +34,19 @@ func (d *Decoder) Certificate(field string, m *acmepb.Certificate) acme.Certific
 
 func decodeCertificate(d *Decoder, m *acmepb.Certificate) acme.Certificate {
 	return acme.Certificate{
-		Serial:     d.Serial("serial", m.Serial),
-		Issuer:     d.IssuerID("issuer", m.Issuer),
-		Profile:    m.Profile,
-		CRLShard:   d.Int("crl_shard", m.CrlShard),
-		Account:    d.OptionalID("account", m.Account),
-		Order:      d.OptionalID("order", m.Order),
-		TBS:        m.Tbs,
-		DER:        m.Der,
-		NotBefore:  d.Time("not_before", m.NotBefore),
-		NotAfter:   d.Time("not_after", m.NotAfter),
-		RecordedAt: d.Time("recorded_at", m.RecordedAt),
-		Revocation: DecodeOptional(d, "revocation", m.Revocation, decodeRevocation),
+		Serial:         d.Serial("serial", m.Serial),
+		Issuer:         d.IssuerID("issuer", m.Issuer),
+		Profile:        m.Profile,
+		CRLShard:       d.Int("crl_shard", m.CrlShard),
+		Account:        d.OptionalID("account", m.Account),
+		Order:          d.OptionalID("order", m.Order),
+		TBS:            m.Tbs,
+		DER:            m.Der,
+		Precertificate: m.Precertificate,
+		NotBefore:      d.Time("not_before", m.NotBefore),
+		NotAfter:       d.Time("not_after", m.NotAfter),
+		RecordedAt:     d.Time("recorded_at", m.RecordedAt),
+		Revocation:     DecodeOptional(d, "revocation", m.Revocation, decodeRevocation),
 	}
 }
 

@@ -14,9 +14,14 @@ func EncodeEvidence(e acme.Evidence) *acmepb.Evidence {
 		Steps:        EncodeList(e.Steps, EncodeText),
 		Perspectives: EncodeList(e.Perspectives, encodePerspectiveResult),
 		Quorum:       e.Quorum,
+		AccountUri:   EncodeText(e.AccountURI),
+		PersistUntil: EncodeTime(e.PersistUntil),
 	}
 	if e.CAA != nil {
 		m.Caa = EncodeCAAEvidence(*e.CAA)
+	}
+	if a := e.Attestation; a != nil {
+		m.Attestation = &acmepb.AttestationEvidence{Format: a.Format, KeySha256: a.KeySHA256, RootSha256: a.RootSHA256}
 	}
 	return m
 }
@@ -35,7 +40,14 @@ func decodeEvidence(d *Decoder, m *acmepb.Evidence) acme.Evidence {
 		CAA:          DecodeOptional(d, "caa", m.Caa, decodeCAAEvidence),
 		Perspectives: DecodeList(d, "perspectives", m.Perspectives, (*Decoder).perspectiveResult),
 		Quorum:       m.Quorum,
+		AccountURI:   m.AccountUri,
+		PersistUntil: d.Time("persist_until", m.PersistUntil),
+		Attestation:  DecodeOptional(d, "attestation", m.Attestation, decodeAttestationEvidence),
 	}
+}
+
+func decodeAttestationEvidence(_ *Decoder, m *acmepb.AttestationEvidence) acme.AttestationEvidence {
+	return acme.AttestationEvidence{Format: m.Format, KeySHA256: m.KeySha256, RootSHA256: m.RootSha256}
 }
 
 // EncodeCAAEvidence is the message of a CAA decision.

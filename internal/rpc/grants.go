@@ -10,7 +10,7 @@ import (
 var (
 	storeReader = []string{
 		"Account", "AccountByKey", "Order", "Orders", "Authorization", "Certificate", "Issuer", "Issuers", "CRL",
-		"RenewalOrder", "Ping",
+		"RenewalOrder", "Ping", "AccountKeys",
 	}
 	storeAccounts = []string{
 		"CreateAccount", "UpdateAccount", "ChangeAccountKey",
@@ -20,7 +20,8 @@ var (
 		"RetryValidation", "CompleteValidation", "RecordCAA",
 	}
 	storeCertificates = []string{
-		"RecordIssuance", "ClaimIssuances", "CompleteIssuance", "FailIssuance", "Revoke", "Revocations",
+		"RecordIssuance", "ClaimIssuances", "CompleteIssuance", "FailIssuance",
+		"RecordPrecertificate", "RecordSCTs", "ClaimSubmissions", "CompleteSubmission", "Revoke", "Revocations",
 		"LatestRevocation", "PublishCRL", "PutIssuer", "BlockKey", "KeyBlocked", "Lease",
 	}
 )

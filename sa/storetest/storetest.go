@@ -30,8 +30,8 @@ type Open func(t *testing.T, now func() time.Time) sa.Store
 // Run runs the suite; each of its tests has a store of its own.
 func Run(t *testing.T, open Open) {
 	for _, group := range []map[string]func(*suite){
-		accountTests, externalKeyTests, orderTests, renewalTests, autoRenewalTests,
-		authorizationTests, subdomainTests, validationTests, issuanceTests, revocationTests, inventoryTests, serviceTests, raceTests, extensionRaceTests, lifeTests, machineTests,
+		accountTests, accountKeyTests, externalKeyTests, orderTests, renewalTests, autoRenewalTests,
+		authorizationTests, subdomainTests, validationTests, issuanceTests, transparencyTests, revocationTests, inventoryTests, serviceTests, raceTests, extensionRaceTests, lifeTests, machineTests,
 	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {

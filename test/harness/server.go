@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -297,6 +298,36 @@ func (s *Server) writeConfig(name string, config map[string]any) (string, error)
 	}
 	path := filepath.Join(s.Dir, name+".yaml")
 	return path, os.WriteFile(path, data, 0o600)
+}
+
+// Reconfigure changes the configuration file of the process that issues, and
+// has it read it again.
+func (s *Server) Reconfigure(t testing.TB, change func(config map[string]any)) {
+	t.Helper()
+	for i, p := range s.plan {
+		if p.name != s.issuing().name {
+			continue
+		}
+		path := filepath.Join(s.Dir, p.name+".yaml")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var config map[string]any
+		if err := yaml.Unmarshal(data, &config); err != nil {
+			t.Fatal(err)
+		}
+		change(config)
+		if data, err = yaml.Marshal(config); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.processes[i].cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Admin runs "cairn admin" with the configuration of the process that holds

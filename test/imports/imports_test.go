@@ -13,8 +13,9 @@ import (
 const module = "github.com/cairn-ca/cairn"
 
 // shared are the internal packages that every service may use: the vocabulary,
-// the RPC boundary and strict decoding. None of them knows a service.
-var shared = []string{"internal/acme", "internal/rpc", "internal/strictjson"}
+// the RPC boundary, strict decoding and how DNS resolvers are named. None of
+// them knows a service.
+var shared = []string{"internal/acme", "internal/rpc", "internal/strictjson", "internal/resolver"}
 
 // arrows are, for each area of the tree, the areas that its packages may
 // import besides their own.
@@ -29,14 +30,16 @@ var arrows = map[string][]string{
 
 	"internal/acme":       {},
 	"internal/strictjson": {},
+	"internal/resolver":   {},
 	"internal/rpc":        {},
 	"internal/config":     {},
 	"internal/telemetry":  {},
 	"internal/responder":  {},
 	"internal/testmode":   {"wfe", "va", "ca", "sa"}, // it wraps their interfaces
 	"internal/pgtest":     {},
+	"internal/hsmtest":    {},
 
-	"test": {"internal/pgtest", "internal/responder"},
+	"test": {"internal/pgtest", "internal/hsmtest", "internal/responder"},
 }
 
 // exceptions are single packages that may import more, each for its reason.

@@ -23,9 +23,12 @@ const (
 	Network   // the resolver could not be reached
 	Malformed // the answer, or the name asked for, makes no sense
 	Canceled  // the context was cancelled
+	// Unvalidated: no resolver has proven to validate, and the context asked
+	// for one (RequireValidation).
+	Unvalidated
 )
 
-var outcomeNames = [...]string{"found", "nodata", "nxdomain", "servfail", "refused", "timeout", "network", "malformed", "canceled"}
+var outcomeNames = [...]string{"found", "nodata", "nxdomain", "servfail", "refused", "timeout", "network", "malformed", "canceled", "unvalidated"}
 
 // String is a short lower-case word.
 func (o Outcome) String() string { return outcomeNames[o] }
@@ -43,6 +46,11 @@ type Answer struct {
 	// Authenticated tells that the resolver says to have verified the answer
 	// with DNSSEC (RFC 4035 §3.2.3).
 	Authenticated bool
+	// Validated tells that the resolver has proven to verify with DNSSEC what
+	// it answers (Resolver.Run). With it, an answer that is not Authenticated
+	// is about a zone that is provably not signed; without it, Authenticated
+	// means nothing.
+	Validated bool
 	// Upstream is the resolver that answered last.
 	Upstream string
 	// Detail says in a few words why the look-up failed; with the resolver's
@@ -106,6 +114,8 @@ func (a Answer) Problem() string {
 		s = "looking for " + what + ": the answer makes no sense"
 	case Canceled:
 		s = "looking for " + what + ": the look-up was cancelled"
+	case Unvalidated:
+		s = "looking for " + what + ": none of this CA's DNS resolvers has proven that it validates with DNSSEC, which is asked for here; its operator must mend that"
 	}
 	if a.Detail != "" {
 		s += " [" + a.Detail + "]"
@@ -119,8 +129,10 @@ func (a Answer) String() string {
 	b.WriteString(strings.TrimSuffix(a.Question.Name, "."))
 	b.WriteByte(' ')
 	b.WriteString(dns.TypeToString[a.Question.Type])
-	b.WriteString(" at ")
-	b.WriteString(a.Upstream)
+	if a.Upstream != "" {
+		b.WriteString(" at ")
+		b.WriteString(a.Upstream)
+	}
 	for _, alias := range a.Aliases {
 		b.WriteString(" -> ")
 		b.WriteString(alias)
@@ -131,6 +143,7 @@ func (a Answer) String() string {
 		if a.Detail != "" {
 			b.WriteString(" [" + a.Detail + "]")
 		}
+		b.WriteString(a.security())
 		return b.String()
 	}
 	const most = 5
@@ -143,7 +156,20 @@ func (a Answer) String() string {
 	if more := len(a.Records) - most; more > 0 {
 		fmt.Fprintf(&b, " and %d more", more)
 	}
+	b.WriteString(a.security())
 	return b.String()
+}
+
+// security is the answer's state in the words of RFC 4035 §4.3, as far as it
+// is known.
+func (a Answer) security() string {
+	switch {
+	case !a.Validated || a.Failed():
+		return ""
+	case a.Authenticated:
+		return " [secure]"
+	}
+	return " [insecure]"
 }
 
 // recordData is a record's data, printable and bounded.
@@ -159,8 +185,9 @@ func recordData(rr dns.RR) string {
 
 // printable cuts what came from the network to a length fit for a line, and
 // escapes what is not printable ASCII. Escapes that are there already stay.
-func printable(s string) string {
-	const most = 200
+func printable(s string) string { return printableUpTo(200, s) }
+
+func printableUpTo(most int, s string) string {
 	end := ""
 	if len(s) > most {
 		s, end = s[:most], "..."

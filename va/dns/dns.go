@@ -1,30 +1,36 @@
 // Package dns is the validation authority's stub resolver. It asks recursive
 // resolvers that the operator chose, over UDP and, where an answer does not
-// fit or looks forged, over TCP; it tells a name that does not exist from a
-// look-up that failed, and never takes the second for the first.
+// fit or looks forged, over TCP, or over TLS or HTTPS; it tells a name that
+// does not exist from a look-up that failed, and never takes the second for
+// the first.
 //
-// Against off-path forgery each batch of questions has a socket of its own
-// with a random port, and each question a random ID and random letter case
-// (draft-vixie-dnsext-dns0x20), all of which the answer must repeat. A batch
-// holds different questions only, so that sharing its socket gives a forger no
-// second chance at any of them.
+// Against off-path forgery each batch of questions over UDP has a socket of
+// its own with a random port, and each question a random ID and random letter
+// case (draft-vixie-dnsext-dns0x20), all of which the answer must repeat. A
+// batch holds different questions only, so that sharing its socket gives a
+// forger no second chance at any of them.
+//
+// DNSSEC is the recursive resolvers' to verify. Whether they do is probed
+// (Probe), and look-ups under RequireValidation rely on those that do alone.
 package dns
 
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
-	"net/netip"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cairn-ca/cairn/internal/resolver"
 )
 
 // Defaults of Config.
@@ -35,15 +41,14 @@ const (
 
 const (
 	systemConfiguration = "/etc/resolv.conf"
-	defaultPort         = 53
 	// maxLinks is how many aliases (CNAME) an answer may go through.
 	maxLinks = 10
 )
 
 // Config says whom a Resolver asks.
 type Config struct {
-	// Upstreams are the recursive resolvers, each "address" or
-	// "address:port"; they are asked in turn. Empty: those of
+	// Upstreams are the recursive resolvers, each as package resolver reads
+	// it, such as "127.0.0.1:8053"; they are asked in turn. Empty: those of
 	// /etc/resolv.conf.
 	Upstreams []string
 	// Timeout is how long one upstream has for an answer. 0: DefaultTimeout.
@@ -52,11 +57,22 @@ type Config struct {
 	// fails. A server failure (SERVFAIL) is final when it comes twice. 0:
 	// DefaultAttempts.
 	Attempts int
+	// KeepCase asks for names in the letter case in which they are given, for
+	// upstreams that don't repeat it in their answers.
+	KeepCase bool
+	// Roots are whom the certificates of upstreams over TLS and HTTPS must
+	// come from. nil: the system's roots.
+	Roots *x509.CertPool
+	// Probe has Run find out which upstreams validate with DNSSEC. nil: none
+	// is taken to.
+	Probe *Probe
 	// Random makes query IDs and letter cases. nil: crypto/rand.
 	Random io.Reader
 	// Now is the clock. nil: time.Now.
 	Now func() time.Time
-	// Metrics registers cairn_va_dns_queries_total. nil: nowhere.
+	// Logger gets what the probes find. nil: nobody.
+	Logger *slog.Logger
+	// Metrics registers cairn_va_dns_* and cairn_va_dnssec_*. nil: nowhere.
 	Metrics prometheus.Registerer
 }
 
@@ -67,7 +83,8 @@ type Resolver struct {
 	upstreams []*upstream
 	next      atomic.Uint32 // rotation
 	dialer    net.Dialer
-	queries   *prometheus.CounterVec // by type and outcome
+	probed    chan struct{} // closed once every upstream was probed
+	metrics   metrics
 }
 
 // New makes a Resolver.
@@ -84,6 +101,12 @@ func New(config Config) (*Resolver, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	if config.Probe != nil {
+		config.Probe = config.Probe.withDefaults()
+	}
 	addresses := config.Upstreams
 	if len(addresses) == 0 {
 		system, err := dns.ClientConfigFromFile(systemConfiguration)
@@ -97,39 +120,29 @@ func New(config Config) (*Resolver, error) {
 	if len(addresses) == 0 {
 		return nil, errors.New("no DNS resolver: name some in va.resolvers")
 	}
-	r := &Resolver{config: config}
+	r := &Resolver{config: config, probed: make(chan struct{})}
 	for _, address := range addresses {
-		addr, err := parseUpstream(address)
+		endpoint, err := resolver.Parse(address)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("DNS resolver: %w", err)
 		}
-		r.upstreams = append(r.upstreams, &upstream{addr: addr, name: addr.String()})
+		r.upstreams = append(r.upstreams, r.newUpstream(endpoint))
 	}
-	r.queries = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "cairn_va_dns_queries_total",
-		Help: "DNS look-ups by record type and outcome.",
-	}, []string{"type", "outcome"})
-	if config.Metrics != nil {
-		if err := config.Metrics.Register(r.queries); err != nil {
-			return nil, fmt.Errorf("registering the DNS metrics: %w", err)
-		}
-	}
-	return r, nil
+	var err error
+	r.metrics, err = newMetrics(r)
+	return r, err
 }
 
-func parseUpstream(address string) (netip.AddrPort, error) {
-	if addr, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil {
-		return netip.AddrPortFrom(addr, defaultPort), nil
+func (r *Resolver) newUpstream(e resolver.Endpoint) *upstream {
+	u := &upstream{endpoint: e, name: e.String()}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: r.config.Roots, Time: r.config.Now}
+	switch e.Transport {
+	case resolver.TLS:
+		u.connections = newConnectionPool(e, &r.dialer, config)
+	case resolver.HTTPS:
+		u.https = newHTTPS(e, &r.dialer, config)
 	}
-	host, port, err := net.SplitHostPort(address)
-	if err == nil {
-		addr, addrErr := netip.ParseAddr(host)
-		number, portErr := strconv.ParseUint(port, 10, 16)
-		if addrErr == nil && portErr == nil && number != 0 {
-			return netip.AddrPortFrom(addr, uint16(number)), nil
-		}
-	}
-	return netip.AddrPort{}, fmt.Errorf("DNS resolver %q: write an IP address, with a port if it is not %d, such as 127.0.0.1:8053", address, defaultPort)
+	return u
 }
 
 // Question asks for the records of one type of a name.
@@ -164,7 +177,7 @@ func (r *Resolver) Lookup(ctx context.Context, questions ...Question) []Answer {
 	answers := make([]Answer, len(queries))
 	for i, q := range queries {
 		answers[i] = q.finish()
-		r.queries.WithLabelValues(dns.TypeToString[q.asked.Type], answers[i].Outcome.String()).Inc()
+		r.metrics.lookups.WithLabelValues(dns.TypeToString[q.asked.Type], answers[i].Outcome.String()).Inc()
 	}
 	return answers
 }

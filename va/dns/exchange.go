@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"os"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/cairn-ca/cairn/internal/resolver"
 )
 
 const (
@@ -28,35 +29,59 @@ var (
 // resolve asks the queries, of one upstream after the other, until each is
 // done.
 func (r *Resolver) resolve(ctx context.Context, queries []*query) {
+	proven := validationRequired(ctx)
+	if proven && !r.awaitProbe(ctx) {
+		for _, q := range queries {
+			q.fail(Unvalidated, "the first probe is not through yet")
+		}
+		r.giveUp(ctx, queries)
+		return
+	}
 	open := slices.Clone(queries)
 	var u *upstream
 	for range r.config.Attempts {
-		u = r.pick(u)
+		if u = r.pick(u, proven); u == nil {
+			for _, q := range open {
+				q.fail(Unvalidated, r.unproven())
+				q.done = true
+			}
+			return
+		}
 		if open = r.round(ctx, u, open); len(open) == 0 || ctx.Err() != nil {
 			break
 		}
 	}
+	r.giveUp(ctx, open)
+}
+
+// giveUp ends queries without an answer.
+func (r *Resolver) giveUp(ctx context.Context, open []*query) {
 	for _, q := range open {
-		if errors.Is(ctx.Err(), context.Canceled) {
+		switch {
+		case errors.Is(ctx.Err(), context.Canceled):
 			q.fail(Canceled, "")
+		case q.answer.Outcome == Found: // it was never asked
+			q.answer.Outcome = Timeout
 		}
 		q.done = true
 	}
 }
 
-// round asks one upstream, over UDP and then, for the queries that need it,
-// over TCP. It returns the queries that are still open.
+// round asks one upstream; over UDP and then, for the queries that need it,
+// over TCP, where that is its transport. It returns the queries that are still
+// open.
 func (r *Resolver) round(ctx context.Context, u *upstream, queries []*query) []*query {
-	var byUDP, byTCP []*query
+	proven := r.proves(u, r.config.Now())
+	var byUDP, byStream []*query
 	for _, q := range queries {
-		q.answer.Upstream = u.name
-		if err := q.prepare(r.config.Random); err != nil {
+		q.answer.Upstream, q.answer.Validated = u.name, proven
+		if err := q.prepare(r.config.Random, r.form(u)); err != nil {
 			q.fail(Malformed, printable(err.Error()))
 			q.done = true
 			continue
 		}
-		if q.tcp {
-			byTCP = append(byTCP, q)
+		if q.tcp || u.endpoint.Transport != resolver.Plain {
+			byStream = append(byStream, q)
 		} else {
 			byUDP = append(byUDP, q)
 		}
@@ -65,77 +90,122 @@ func (r *Resolver) round(ctx context.Context, u *upstream, queries []*query) []*
 		r.exchange(ctx, u, byUDP, false)
 		for _, q := range byUDP {
 			if q.tcp {
-				byTCP = append(byTCP, q)
+				byStream = append(byStream, q)
 			}
 		}
 	}
-	if len(byTCP) > 0 {
-		r.exchange(ctx, u, byTCP, true)
+	switch {
+	case len(byStream) == 0:
+	case u.https != nil:
+		r.exchangeHTTPS(ctx, u, byStream)
+	default:
+		r.exchange(ctx, u, byStream, true)
 	}
 	return slices.DeleteFunc(queries, func(q *query) bool { return q.done })
 }
 
-// exchange sends the queries over one socket and waits for their answers.
-// Queries that must be asked over TCP are marked so.
-func (r *Resolver) exchange(ctx context.Context, u *upstream, queries []*query, tcp bool) {
+// form is how queries are written for an upstream. Letter case is mixed where
+// anybody could send a datagram that looks like the upstream's.
+func (r *Resolver) form(u *upstream) form {
+	return form{
+		mixCase: u.endpoint.Transport == resolver.Plain && !r.config.KeepCase,
+		zeroID:  u.endpoint.Transport == resolver.HTTPS, // RFC 8484 §4.1
+	}
+}
+
+// deadline is when an upstream's time is up.
+func (r *Resolver) deadline(ctx context.Context) time.Time {
 	deadline := time.Now().Add(r.config.Timeout) // a deadline of sockets is one of the system's clock
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
+		return d
 	}
-	waiting := slices.Clone(queries)
-	conn, err := r.dial(ctx, u, tcp, deadline)
-	if err != nil {
-		r.lost(ctx, u, waiting, err)
-		return
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	if err := conn.SetDeadline(deadline); err != nil {
-		r.lost(ctx, u, waiting, err)
-		return
-	}
-	if ctx.Err() != nil { // the deadline just set may have undone AfterFunc's
-		r.lost(ctx, u, waiting, ctx.Err())
-		return
-	}
-	for _, q := range waiting {
-		if _, err := conn.Write(q.msg); err != nil {
-			r.lost(ctx, u, waiting, err)
-			return
-		}
-	}
+	return deadline
+}
 
-	buffer, release := buffer(tcp)
-	defer release()
-	for strangers := 0; len(waiting) > 0; {
-		n, err := conn.Read(buffer)
+// exchange sends the queries over one socket and waits for their answers.
+// Queries that must be asked over TCP are marked so.
+func (r *Resolver) exchange(ctx context.Context, u *upstream, queries []*query, stream bool) {
+	deadline := r.deadline(ctx)
+	waiting := slices.Clone(queries)
+	for fresh := false; ; fresh = true {
+		c, err := r.connect(ctx, u, stream, fresh, deadline)
 		if err != nil {
 			r.lost(ctx, u, waiting, err)
 			return
 		}
-		i, v := deliver(waiting, buffer[:n], tcp)
+		waiting, err = r.converse(ctx, u, c, waiting, stream, deadline)
+		c.hangUp(err == nil)
+		switch {
+		case err == nil:
+			return
+		case c.reused && !isTimeout(err) && ctx.Err() == nil:
+			// A server may close a connection that nobody used for a while at
+			// any time (RFC 7766 §6.2.3). On a new one the queries start over.
+		default:
+			r.lost(ctx, u, waiting, err)
+			return
+		}
+	}
+}
+
+// converse sends the queries and reads their answers. With an error it
+// returns the queries that got none.
+func (r *Resolver) converse(ctx context.Context, u *upstream, c *connection, waiting []*query, stream bool, deadline time.Time) ([]*query, error) {
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	defer func() { c.spoilt = !stop() }()
+	if err := c.SetDeadline(deadline); err != nil {
+		return waiting, err
+	}
+	if ctx.Err() != nil { // the deadline just set may have undone AfterFunc's
+		return waiting, ctx.Err()
+	}
+	start := r.config.Now()
+	for _, q := range waiting {
+		if _, err := c.Write(q.msg); err != nil {
+			return waiting, err
+		}
+	}
+	buffer, release := buffer(stream)
+	defer release()
+	for strangers := 0; len(waiting) > 0; {
+		n, err := c.Read(buffer)
+		if err != nil {
+			return waiting, err
+		}
+		i, v := deliver(waiting, buffer[:n], stream)
 		if v == stranger {
-			strangers++
-			if strangers < maxStrangers {
+			if strangers++; strangers < maxStrangers {
 				continue
 			}
 			for _, q := range waiting {
 				q.tcp = true
 				q.fail(Malformed, "too many messages that answer nothing")
+				r.metrics.answer(u, Malformed)
 			}
-			return
+			c.spoilt = true
+			return nil, nil
 		}
-		u.answered()
-		waiting[i].done = v == settled
-		waiting[i].tcp = waiting[i].tcp || v == useTCP
+		r.answered(u, waiting[i], v, start)
 		waiting = slices.Delete(waiting, i, i+1)
+	}
+	return nil, nil
+}
+
+// answered notes what the answer to a query meant.
+func (r *Resolver) answered(u *upstream, q *query, v verdict, start time.Time) {
+	u.answered()
+	q.done = v == settled
+	q.tcp = q.tcp || v == useTCP
+	if v != useTCP {
+		r.metrics.answer(u, q.answer.Outcome)
+		r.metrics.seconds.WithLabelValues(u.name).Observe(r.config.Now().Sub(start).Seconds())
 	}
 }
 
 // deliver gives a message to the query that it answers.
-func deliver(waiting []*query, msg []byte, tcp bool) (int, verdict) {
+func deliver(waiting []*query, msg []byte, stream bool) (int, verdict) {
 	for i, q := range waiting {
-		if v := q.accept(msg, tcp); v != stranger {
+		if v := q.accept(msg, stream); v != stranger {
 			return i, v
 		}
 	}
@@ -148,7 +218,7 @@ func (r *Resolver) lost(ctx context.Context, u *upstream, waiting []*query, err 
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		outcome = Canceled // no fault of the upstream
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+	case isTimeout(err):
 		outcome = Timeout
 		u.failed(r.config.Now())
 	default:
@@ -157,7 +227,13 @@ func (r *Resolver) lost(ctx context.Context, u *upstream, waiting []*query, err 
 	}
 	for _, q := range waiting {
 		q.fail(outcome, detail)
+		r.metrics.answer(u, outcome)
 	}
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // cause is the system's word for a network error, without the addresses.
@@ -169,29 +245,8 @@ func cause(err error) string {
 	return err.Error()
 }
 
-func (r *Resolver) dial(ctx context.Context, u *upstream, tcp bool, deadline time.Time) (*dns.Conn, error) {
-	if !tcp {
-		conn, err := r.dialer.DialUDP(ctx, "udp", netip.AddrPort{}, u.addr)
-		if err != nil {
-			return nil, err
-		}
-		return &dns.Conn{Conn: conn}, nil
-	}
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	conn, err := r.dialer.DialTCP(ctx, "tcp", netip.AddrPort{}, u.addr)
-	if err != nil {
-		var timeout net.Error
-		if errors.As(err, &timeout) && timeout.Timeout() {
-			err = context.DeadlineExceeded
-		}
-		return nil, err
-	}
-	return &dns.Conn{Conn: conn}, nil
-}
-
-func buffer(tcp bool) (b []byte, release func()) {
-	if tcp {
+func buffer(stream bool) (b []byte, release func()) {
+	if stream {
 		p := tcpBuffers.Get().(*[dns.MaxMsgSize]byte)
 		return p[:], func() { tcpBuffers.Put(p) }
 	}

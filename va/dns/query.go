@@ -23,29 +23,47 @@ type query struct {
 	dangles string // the alias target that the resolver did not follow
 	tcp     bool   // UDP will not do
 	refused int    // how many times a resolver answered with an error
+	// unchecked asks for the answer even if its signatures are wrong (the CD
+	// bit, RFC 4035 §3.2.2).
+	unchecked bool
+	// insecure and unproven tell that one of the aliases followed by hand was
+	// not authenticated, or came from an upstream not proven to validate.
+	insecure, unproven bool
 
-	id   uint16
-	wire string // the name with its letter case as sent, with trailing dot
-	msg  []byte
+	id    uint16
+	wire  string // the name with its letter case as sent, with trailing dot
+	exact bool   // the answer must repeat the letter case
+	msg   []byte
+}
+
+// form is how a query is written for an upstream.
+type form struct {
+	mixCase bool // in random letter case
+	zeroID  bool // with ID 0, where the transport tells the answers apart
 }
 
 // prepare gives the query a fresh ID and letter case.
-func (q *query) prepare(random io.Reader) error {
+func (q *query) prepare(random io.Reader, f form) error {
 	name := dns.Fqdn(q.current.Name)
 	bits := make([]byte, 2+(len(name)+7)/8)
 	if _, err := io.ReadFull(random, bits); err != nil {
 		return fmt.Errorf("reading random bits: %w", err)
 	}
 	q.id, bits = binary.BigEndian.Uint16(bits), bits[2:]
+	if f.zeroID {
+		q.id = 0
+	}
 	letters := []byte(name)
 	for i, c := range letters {
-		if (c|0x20) >= 'a' && (c|0x20) <= 'z' && bits[i/8]>>(i%8)&1 == 1 {
+		if f.mixCase && (c|0x20) >= 'a' && (c|0x20) <= 'z' && bits[i/8]>>(i%8)&1 == 1 {
 			letters[i] = c ^ 0x20
 		}
 	}
-	q.wire = string(letters)
+	q.wire, q.exact = string(letters), f.mixCase
+	// With the AD bit in the query a resolver says whether it has verified
+	// the answer, without sending the signatures along (RFC 6840 §5.7).
 	m := dns.Msg{
-		MsgHdr:   dns.MsgHdr{Id: q.id, RecursionDesired: true, AuthenticatedData: true},
+		MsgHdr:   dns.MsgHdr{Id: q.id, RecursionDesired: true, AuthenticatedData: true, CheckingDisabled: q.unchecked},
 		Question: []dns.Question{{Name: q.wire, Qtype: q.current.Type, Qclass: dns.ClassINET}},
 	}
 	m.SetEdns0(ednsSize, false)
@@ -89,7 +107,7 @@ func (q *query) accept(msg []byte, tcp bool) verdict {
 		return q.refuse(m)
 	case len(m.Question) != 1 || !q.repeats(m.Question[0]):
 		return stranger
-	case m.Question[0].Name != q.wire && !tcp:
+	case q.exact && m.Question[0].Name != q.wire && !tcp:
 		return useTCP
 	case m.Truncated && !tcp:
 		return useTCP
@@ -122,6 +140,9 @@ func countsAgree(m *dns.Msg, msg []byte) bool {
 func (q *query) refuse(m *dns.Msg) verdict {
 	detail := extendedError(m)
 	if m.Rcode == dns.RcodeServerFailure {
+		if q.answer.Outcome == ServFail && len(q.answer.Detail) > len(detail) {
+			detail = q.answer.Detail // resolvers explain a failure less when they have it in their cache
+		}
 		q.fail(ServFail, detail)
 	} else {
 		rcode := dns.RcodeToString[m.Rcode]
@@ -143,7 +164,7 @@ func (q *query) fail(outcome Outcome, detail string) {
 	if outcome == Timeout && q.answer.Outcome != Found {
 		return
 	}
-	q.answer.Outcome, q.answer.Detail, q.answer.Records = outcome, detail, nil
+	q.answer.Outcome, q.answer.Detail, q.answer.Records, q.answer.Authenticated = outcome, detail, nil, false
 }
 
 // settle reads an answer that says NOERROR or NXDOMAIN.
@@ -222,6 +243,8 @@ func unfollowed(queries []*query) []*query {
 	for _, q := range queries {
 		if q.dangles != "" {
 			q.current.Name, q.dangles = q.dangles, ""
+			q.insecure = q.insecure || !q.answer.Authenticated
+			q.unproven = q.unproven || !q.answer.Validated
 			if answer, ok := onion(q.current); ok {
 				q.answer, q.done = answer, true
 				continue
@@ -237,29 +260,7 @@ func unfollowed(queries []*query) []*query {
 func (q *query) finish() Answer {
 	q.answer.Question = q.asked
 	q.answer.Aliases = q.aliases
+	q.answer.Authenticated = q.answer.Authenticated && !q.insecure
+	q.answer.Validated = q.answer.Validated && !q.unproven
 	return q.answer
-}
-
-// extendedError is the resolver's explanation (RFC 8914), empty if it gave
-// none.
-func extendedError(m *dns.Msg) string {
-	opt := m.IsEdns0()
-	if opt == nil {
-		return ""
-	}
-	for _, option := range opt.Option {
-		ede, ok := option.(*dns.EDNS0_EDE)
-		if !ok {
-			continue
-		}
-		s := fmt.Sprintf("EDE %d", ede.InfoCode)
-		if name := dns.ExtendedErrorCodeToString[ede.InfoCode]; name != "" {
-			s += " " + name
-		}
-		if ede.ExtraText != "" {
-			s += ": " + printable(ede.ExtraText)
-		}
-		return s
-	}
-	return ""
 }

@@ -3,7 +3,6 @@ package dns_test
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -254,6 +253,29 @@ func TestUpstreams(t *testing.T) {
 	if answer.Outcome != dns.Network || !strings.Contains(answer.Problem(), "connection refused") {
 		t.Errorf("with all upstreams gone: %s: %s", answer, answer.Problem())
 	}
+	got := gather(t, metrics)
+	for name, want := range map[string]float64{
+		"cairn_va_dns_queries_total found A":                32,
+		"cairn_va_dns_queries_total network A":              1,
+		"cairn_va_dns_upstream_available " + good.DNSAddr(): 1,
+		"cairn_va_dns_upstream_available " + bad.DNSAddr():  0,
+	} {
+		if value, ok := got[name]; !ok || value != want {
+			t.Errorf("%s is %v, want %v", name, value, want)
+		}
+	}
+	for _, name := range []string{
+		"found " + good.DNSAddr(), "servfail " + bad.DNSAddr(), "refused " + bad.DNSAddr(), "timeout " + bad.DNSAddr(), "network " + bad.DNSAddr(),
+	} {
+		if got["cairn_va_dns_upstream_queries_total "+name] == 0 {
+			t.Errorf("no %s in %v", name, got)
+		}
+	}
+}
+
+// gather are the values of counters and gauges, by name and labels.
+func gather(t testing.TB, metrics prometheus.Gatherer) map[string]float64 {
+	t.Helper()
 	families, err := metrics.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -261,13 +283,14 @@ func TestUpstreams(t *testing.T) {
 	got := map[string]float64{}
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
-			got[family.GetName()+" "+m.GetLabel()[0].GetValue()+" "+m.GetLabel()[1].GetValue()] = m.GetCounter().GetValue()
+			name := family.GetName()
+			for _, label := range m.GetLabel() {
+				name += " " + label.GetValue()
+			}
+			got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
 	}
-	want := map[string]float64{"cairn_va_dns_queries_total found A": 32, "cairn_va_dns_queries_total network A": 1}
-	if !maps.Equal(got, want) {
-		t.Errorf("metrics: %v, want %v", got, want)
-	}
+	return got
 }
 
 func TestContext(t *testing.T) {
@@ -297,12 +320,73 @@ func TestContext(t *testing.T) {
 func TestUpstreamAddresses(t *testing.T) {
 	t.Parallel()
 	for address, good := range map[string]bool{
-		"127.0.0.1": true, "127.0.0.1:8053": true, "::1": true, "[::1]": true, "[::1]:53": true,
-		"": false, "localhost:53": false, "127.0.0.1:0": false, "127.0.0.1:70000": false, "127.0.0.1:dns": false,
+		"127.0.0.1": true, "127.0.0.1:8053": true, "[::1]:53": true, "tcp://127.0.0.1": true, "tls://127.0.0.1": true, "https://127.0.0.1/dns-query": true,
+		"": false, "localhost:53": false, "127.0.0.1:0": false, "https://127.0.0.1": false,
 	} {
 		if _, err := dns.New(dns.Config{Upstreams: []string{address}}); (err == nil) != good {
 			t.Errorf("%q: %v", address, err)
 		}
+	}
+}
+
+// TestKeepCase: an upstream that answers in its own letter case is asked over
+// TCP, unless the letter case is kept.
+func TestKeepCase(t *testing.T) {
+	t.Parallel()
+	for _, keep := range []bool{false, true} {
+		s := startServer(t)
+		r := newResolver(t, dns.Config{KeepCase: keep}, s)
+		s.SetFailure("some-long-name.test", mdns.TypeA, responder.Failure{Answer: func(m *mdns.Msg, tcp bool) *mdns.Msg {
+			if keep && m.Question[0].Name != "some-long-name.test." {
+				t.Errorf("asked for %s", m.Question[0].Name)
+			}
+			m.Question[0].Name = strings.ToUpper(m.Question[0].Name)
+			return m
+		}})
+		if answer := r.Lookup(t.Context(), dns.Question{Name: "some-long-name.test", Type: mdns.TypeA})[0]; answer.Outcome != dns.Found {
+			t.Errorf("KeepCase %v: %s", keep, answer)
+		}
+		if overTCP := s.tcp.Load() > 0; overTCP == keep {
+			t.Errorf("KeepCase %v: asked over TCP: %v", keep, overTCP)
+		}
+	}
+}
+
+// TestTCP: an upstream can be asked over TCP alone.
+func TestTCP(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	r := newResolver(t, dns.Config{Upstreams: []string{"tcp://" + s.DNSAddr()}})
+	if answer := r.Lookup(t.Context(), dns.Question{Name: "a.test", Type: mdns.TypeA})[0]; answer.Outcome != dns.Found || s.udp.Load() != 0 || s.tcp.Load() != 1 {
+		t.Errorf("%s after %d queries over UDP and %d over TCP", answer, s.udp.Load(), s.tcp.Load())
+	}
+}
+
+// TestExtendedErrors: what the resolver says is shown, bounded and printable.
+func TestExtendedErrors(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	r := newResolver(t, dns.Config{}, s)
+	var again atomic.Bool // from the cache it says less
+	s.SetFailure("bogus.test", mdns.TypeA, responder.Failure{Answer: func(m *mdns.Msg, _ bool) *mdns.Msg {
+		m.Rcode, m.Answer = mdns.RcodeServerFailure, nil
+		if again.Swap(true) {
+			m.IsEdns0().Option = []mdns.EDNS0{&mdns.EDNS0_EDE{InfoCode: 13}}
+			return m
+		}
+		for code := range uint16(6) {
+			m.IsEdns0().Option = append(m.IsEdns0().Option, &mdns.EDNS0_EDE{InfoCode: code + 6, ExtraText: strings.Repeat("\x07", 250)})
+		}
+		return m
+	}})
+	problem := r.Lookup(t.Context(), dns.Question{Name: "bogus.test", Type: mdns.TypeA})[0].Problem()
+	for _, part := range []string{"SERVFAIL", "[EDE 6 DNSSEC Bogus: ", "; EDE 7 Signature Expired: ", "; and more]"} {
+		if !strings.Contains(problem, part) {
+			t.Errorf("%q is not in %q", part, problem)
+		}
+	}
+	if strings.Contains(problem, "\x07") || len(problem) > 3500 {
+		t.Errorf("%d octets, or not printable: %q", len(problem), problem)
 	}
 }
 

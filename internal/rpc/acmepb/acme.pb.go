@@ -726,8 +726,11 @@ type Evidence struct {
 	At            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
 	Steps         []string               `protobuf:"bytes,4,rep,name=steps,proto3" json:"steps,omitempty"`
 	Caa           *CAAEvidence           `protobuf:"bytes,10,opt,name=caa,proto3" json:"caa,omitempty"`
+	AccountUri    string                 `protobuf:"bytes,15,opt,name=account_uri,json=accountUri,proto3" json:"account_uri,omitempty"`
+	PersistUntil  *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=persist_until,json=persistUntil,proto3" json:"persist_until,omitempty"`
 	Perspectives  []*PerspectiveResult   `protobuf:"bytes,20,rep,name=perspectives,proto3" json:"perspectives,omitempty"`
 	Quorum        string                 `protobuf:"bytes,21,opt,name=quorum,proto3" json:"quorum,omitempty"`
+	Attestation   *AttestationEvidence   `protobuf:"bytes,30,opt,name=attestation,proto3" json:"attestation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -797,6 +800,20 @@ func (x *Evidence) GetCaa() *CAAEvidence {
 	return nil
 }
 
+func (x *Evidence) GetAccountUri() string {
+	if x != nil {
+		return x.AccountUri
+	}
+	return ""
+}
+
+func (x *Evidence) GetPersistUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PersistUntil
+	}
+	return nil
+}
+
 func (x *Evidence) GetPerspectives() []*PerspectiveResult {
 	if x != nil {
 		return x.Perspectives
@@ -807,6 +824,73 @@ func (x *Evidence) GetPerspectives() []*PerspectiveResult {
 func (x *Evidence) GetQuorum() string {
 	if x != nil {
 		return x.Quorum
+	}
+	return ""
+}
+
+func (x *Evidence) GetAttestation() *AttestationEvidence {
+	if x != nil {
+		return x.Attestation
+	}
+	return nil
+}
+
+type AttestationEvidence struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Format        string                 `protobuf:"bytes,1,opt,name=format,proto3" json:"format,omitempty"`
+	KeySha256     string                 `protobuf:"bytes,2,opt,name=key_sha256,json=keySha256,proto3" json:"key_sha256,omitempty"`
+	RootSha256    string                 `protobuf:"bytes,3,opt,name=root_sha256,json=rootSha256,proto3" json:"root_sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttestationEvidence) Reset() {
+	*x = AttestationEvidence{}
+	mi := &file_internal_rpc_acme_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttestationEvidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttestationEvidence) ProtoMessage() {}
+
+func (x *AttestationEvidence) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_acme_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttestationEvidence.ProtoReflect.Descriptor instead.
+func (*AttestationEvidence) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *AttestationEvidence) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+func (x *AttestationEvidence) GetKeySha256() string {
+	if x != nil {
+		return x.KeySha256
+	}
+	return ""
+}
+
+func (x *AttestationEvidence) GetRootSha256() string {
+	if x != nil {
+		return x.RootSha256
 	}
 	return ""
 }
@@ -824,7 +908,7 @@ type CAAEvidence struct {
 
 func (x *CAAEvidence) Reset() {
 	*x = CAAEvidence{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[8]
+	mi := &file_internal_rpc_acme_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +920,7 @@ func (x *CAAEvidence) String() string {
 func (*CAAEvidence) ProtoMessage() {}
 
 func (x *CAAEvidence) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[8]
+	mi := &file_internal_rpc_acme_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +933,7 @@ func (x *CAAEvidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAAEvidence.ProtoReflect.Descriptor instead.
 func (*CAAEvidence) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{8}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CAAEvidence) GetCheckedAt() *timestamppb.Timestamp {
@@ -900,7 +984,7 @@ type OnionCAA struct {
 
 func (x *OnionCAA) Reset() {
 	*x = OnionCAA{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[9]
+	mi := &file_internal_rpc_acme_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +996,7 @@ func (x *OnionCAA) String() string {
 func (*OnionCAA) ProtoMessage() {}
 
 func (x *OnionCAA) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[9]
+	mi := &file_internal_rpc_acme_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1009,7 @@ func (x *OnionCAA) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OnionCAA.ProtoReflect.Descriptor instead.
 func (*OnionCAA) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{9}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *OnionCAA) GetService() *Identifier {
@@ -967,7 +1051,7 @@ type PerspectiveResult struct {
 
 func (x *PerspectiveResult) Reset() {
 	*x = PerspectiveResult{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[10]
+	mi := &file_internal_rpc_acme_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -979,7 +1063,7 @@ func (x *PerspectiveResult) String() string {
 func (*PerspectiveResult) ProtoMessage() {}
 
 func (x *PerspectiveResult) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[10]
+	mi := &file_internal_rpc_acme_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -992,7 +1076,7 @@ func (x *PerspectiveResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PerspectiveResult.ProtoReflect.Descriptor instead.
 func (*PerspectiveResult) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{10}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PerspectiveResult) GetName() string {
@@ -1027,7 +1111,7 @@ type Issuer struct {
 
 func (x *Issuer) Reset() {
 	*x = Issuer{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[11]
+	mi := &file_internal_rpc_acme_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1039,7 +1123,7 @@ func (x *Issuer) String() string {
 func (*Issuer) ProtoMessage() {}
 
 func (x *Issuer) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[11]
+	mi := &file_internal_rpc_acme_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1052,7 +1136,7 @@ func (x *Issuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Issuer.ProtoReflect.Descriptor instead.
 func (*Issuer) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{11}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Issuer) GetId() []byte {
@@ -1086,7 +1170,7 @@ type Chain struct {
 
 func (x *Chain) Reset() {
 	*x = Chain{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[12]
+	mi := &file_internal_rpc_acme_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1098,7 +1182,7 @@ func (x *Chain) String() string {
 func (*Chain) ProtoMessage() {}
 
 func (x *Chain) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[12]
+	mi := &file_internal_rpc_acme_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1111,7 +1195,7 @@ func (x *Chain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chain.ProtoReflect.Descriptor instead.
 func (*Chain) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{12}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Chain) GetCertificates() [][]byte {
@@ -1122,26 +1206,27 @@ func (x *Chain) GetCertificates() [][]byte {
 }
 
 type Certificate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Serial        []byte                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
-	Issuer        []byte                 `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	Profile       string                 `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
-	CrlShard      int64                  `protobuf:"varint,4,opt,name=crl_shard,json=crlShard,proto3" json:"crl_shard,omitempty"`
-	Account       []byte                 `protobuf:"bytes,10,opt,name=account,proto3" json:"account,omitempty"` // optional
-	Order         []byte                 `protobuf:"bytes,11,opt,name=order,proto3" json:"order,omitempty"`     // optional
-	Tbs           []byte                 `protobuf:"bytes,20,opt,name=tbs,proto3" json:"tbs,omitempty"`
-	Der           []byte                 `protobuf:"bytes,21,opt,name=der,proto3" json:"der,omitempty"`
-	NotBefore     *timestamppb.Timestamp `protobuf:"bytes,30,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
-	NotAfter      *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
-	RecordedAt    *timestamppb.Timestamp `protobuf:"bytes,32,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
-	Revocation    *Revocation            `protobuf:"bytes,40,opt,name=revocation,proto3" json:"revocation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Serial         []byte                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	Issuer         []byte                 `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	Profile        string                 `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
+	CrlShard       int64                  `protobuf:"varint,4,opt,name=crl_shard,json=crlShard,proto3" json:"crl_shard,omitempty"`
+	Account        []byte                 `protobuf:"bytes,10,opt,name=account,proto3" json:"account,omitempty"` // optional
+	Order          []byte                 `protobuf:"bytes,11,opt,name=order,proto3" json:"order,omitempty"`     // optional
+	Tbs            []byte                 `protobuf:"bytes,20,opt,name=tbs,proto3" json:"tbs,omitempty"`
+	Der            []byte                 `protobuf:"bytes,21,opt,name=der,proto3" json:"der,omitempty"`
+	Precertificate []byte                 `protobuf:"bytes,22,opt,name=precertificate,proto3" json:"precertificate,omitempty"`
+	NotBefore      *timestamppb.Timestamp `protobuf:"bytes,30,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	NotAfter       *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	RecordedAt     *timestamppb.Timestamp `protobuf:"bytes,32,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	Revocation     *Revocation            `protobuf:"bytes,40,opt,name=revocation,proto3" json:"revocation,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[13]
+	mi := &file_internal_rpc_acme_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1153,7 +1238,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[13]
+	mi := &file_internal_rpc_acme_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1166,7 +1251,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{13}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Certificate) GetSerial() []byte {
@@ -1225,6 +1310,13 @@ func (x *Certificate) GetDer() []byte {
 	return nil
 }
 
+func (x *Certificate) GetPrecertificate() []byte {
+	if x != nil {
+		return x.Precertificate
+	}
+	return nil
+}
+
 func (x *Certificate) GetNotBefore() *timestamppb.Timestamp {
 	if x != nil {
 		return x.NotBefore
@@ -1268,7 +1360,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[14]
+	mi := &file_internal_rpc_acme_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1280,7 +1372,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[14]
+	mi := &file_internal_rpc_acme_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1293,7 +1385,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{14}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Revocation) GetSerial() []byte {
@@ -1362,7 +1454,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[15]
+	mi := &file_internal_rpc_acme_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1466,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[15]
+	mi := &file_internal_rpc_acme_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1479,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{15}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Problem) GetType() string {
@@ -1473,7 +1565,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[16]
+	mi := &file_internal_rpc_acme_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1485,7 +1577,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[16]
+	mi := &file_internal_rpc_acme_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1498,7 +1590,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{16}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Error) GetProblem() *Problem {
@@ -1559,7 +1651,7 @@ type KeyInUse struct {
 
 func (x *KeyInUse) Reset() {
 	*x = KeyInUse{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[17]
+	mi := &file_internal_rpc_acme_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1663,7 @@ func (x *KeyInUse) String() string {
 func (*KeyInUse) ProtoMessage() {}
 
 func (x *KeyInUse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[17]
+	mi := &file_internal_rpc_acme_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1676,7 @@ func (x *KeyInUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyInUse.ProtoReflect.Descriptor instead.
 func (*KeyInUse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{17}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *KeyInUse) GetAccount() []byte {
@@ -1603,7 +1695,7 @@ type Replaced struct {
 
 func (x *Replaced) Reset() {
 	*x = Replaced{}
-	mi := &file_internal_rpc_acme_proto_msgTypes[18]
+	mi := &file_internal_rpc_acme_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +1707,7 @@ func (x *Replaced) String() string {
 func (*Replaced) ProtoMessage() {}
 
 func (x *Replaced) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_acme_proto_msgTypes[18]
+	mi := &file_internal_rpc_acme_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +1720,7 @@ func (x *Replaced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replaced.ProtoReflect.Descriptor instead.
 func (*Replaced) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{18}
+	return file_internal_rpc_acme_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Replaced) GetOrder() []byte {
@@ -1719,7 +1811,7 @@ const file_internal_rpc_acme_proto_rawDesc = "" +
 	"\bnext_try\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\anextTry\x128\n" +
 	"\tvalidated\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\tvalidated\x12,\n" +
 	"\x05error\x18\x15 \x01(\v2\x16.cairn.acme.v1.ProblemR\x05error\x123\n" +
-	"\bevidence\x18\x16 \x01(\v2\x17.cairn.acme.v1.EvidenceR\bevidence\"\x91\x02\n" +
+	"\bevidence\x18\x16 \x01(\v2\x17.cairn.acme.v1.EvidenceR\bevidence\"\xb9\x03\n" +
 	"\bEvidence\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12\x1f\n" +
 	"\vdomain_name\x18\x02 \x01(\tR\n" +
@@ -1727,9 +1819,19 @@ const file_internal_rpc_acme_proto_rawDesc = "" +
 	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
 	"\x05steps\x18\x04 \x03(\tR\x05steps\x12,\n" +
 	"\x03caa\x18\n" +
-	" \x01(\v2\x1a.cairn.acme.v1.CAAEvidenceR\x03caa\x12D\n" +
+	" \x01(\v2\x1a.cairn.acme.v1.CAAEvidenceR\x03caa\x12\x1f\n" +
+	"\vaccount_uri\x18\x0f \x01(\tR\n" +
+	"accountUri\x12?\n" +
+	"\rpersist_until\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\fpersistUntil\x12D\n" +
 	"\fperspectives\x18\x14 \x03(\v2 .cairn.acme.v1.PerspectiveResultR\fperspectives\x12\x16\n" +
-	"\x06quorum\x18\x15 \x01(\tR\x06quorum\"\xdb\x01\n" +
+	"\x06quorum\x18\x15 \x01(\tR\x06quorum\x12D\n" +
+	"\vattestation\x18\x1e \x01(\v2\".cairn.acme.v1.AttestationEvidenceR\vattestation\"m\n" +
+	"\x13AttestationEvidence\x12\x16\n" +
+	"\x06format\x18\x01 \x01(\tR\x06format\x12\x1d\n" +
+	"\n" +
+	"key_sha256\x18\x02 \x01(\tR\tkeySha256\x12\x1f\n" +
+	"\vroot_sha256\x18\x03 \x01(\tR\n" +
+	"rootSha256\"\xdb\x01\n" +
 	"\vCAAEvidence\x129\n" +
 	"\n" +
 	"checked_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12\x19\n" +
@@ -1753,7 +1855,7 @@ const file_internal_rpc_acme_proto_rawDesc = "" +
 	" \x03(\v2\x14.cairn.acme.v1.ChainR\x06chains\x12\x1c\n" +
 	"\tresponder\x18\x14 \x01(\fR\tresponder\"+\n" +
 	"\x05Chain\x12\"\n" +
-	"\fcertificates\x18\x01 \x03(\fR\fcertificates\"\xb4\x03\n" +
+	"\fcertificates\x18\x01 \x03(\fR\fcertificates\"\xdc\x03\n" +
 	"\vCertificate\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\fR\x06serial\x12\x16\n" +
 	"\x06issuer\x18\x02 \x01(\fR\x06issuer\x12\x18\n" +
@@ -1763,7 +1865,8 @@ const file_internal_rpc_acme_proto_rawDesc = "" +
 	" \x01(\fR\aaccount\x12\x14\n" +
 	"\x05order\x18\v \x01(\fR\x05order\x12\x10\n" +
 	"\x03tbs\x18\x14 \x01(\fR\x03tbs\x12\x10\n" +
-	"\x03der\x18\x15 \x01(\fR\x03der\x129\n" +
+	"\x03der\x18\x15 \x01(\fR\x03der\x12&\n" +
+	"\x0eprecertificate\x18\x16 \x01(\fR\x0eprecertificate\x129\n" +
 	"\n" +
 	"not_before\x18\x1e \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
 	"\tnot_after\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12;\n" +
@@ -1825,7 +1928,7 @@ func file_internal_rpc_acme_proto_rawDescGZIP() []byte {
 	return file_internal_rpc_acme_proto_rawDescData
 }
 
-var file_internal_rpc_acme_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_internal_rpc_acme_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_internal_rpc_acme_proto_goTypes = []any{
 	(*Identifier)(nil),            // 0: cairn.acme.v1.Identifier
 	(*Account)(nil),               // 1: cairn.acme.v1.Account
@@ -1835,70 +1938,73 @@ var file_internal_rpc_acme_proto_goTypes = []any{
 	(*Authorization)(nil),         // 5: cairn.acme.v1.Authorization
 	(*Attempt)(nil),               // 6: cairn.acme.v1.Attempt
 	(*Evidence)(nil),              // 7: cairn.acme.v1.Evidence
-	(*CAAEvidence)(nil),           // 8: cairn.acme.v1.CAAEvidence
-	(*OnionCAA)(nil),              // 9: cairn.acme.v1.OnionCAA
-	(*PerspectiveResult)(nil),     // 10: cairn.acme.v1.PerspectiveResult
-	(*Issuer)(nil),                // 11: cairn.acme.v1.Issuer
-	(*Chain)(nil),                 // 12: cairn.acme.v1.Chain
-	(*Certificate)(nil),           // 13: cairn.acme.v1.Certificate
-	(*Revocation)(nil),            // 14: cairn.acme.v1.Revocation
-	(*Problem)(nil),               // 15: cairn.acme.v1.Problem
-	(*Error)(nil),                 // 16: cairn.acme.v1.Error
-	(*KeyInUse)(nil),              // 17: cairn.acme.v1.KeyInUse
-	(*Replaced)(nil),              // 18: cairn.acme.v1.Replaced
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
+	(*AttestationEvidence)(nil),   // 8: cairn.acme.v1.AttestationEvidence
+	(*CAAEvidence)(nil),           // 9: cairn.acme.v1.CAAEvidence
+	(*OnionCAA)(nil),              // 10: cairn.acme.v1.OnionCAA
+	(*PerspectiveResult)(nil),     // 11: cairn.acme.v1.PerspectiveResult
+	(*Issuer)(nil),                // 12: cairn.acme.v1.Issuer
+	(*Chain)(nil),                 // 13: cairn.acme.v1.Chain
+	(*Certificate)(nil),           // 14: cairn.acme.v1.Certificate
+	(*Revocation)(nil),            // 15: cairn.acme.v1.Revocation
+	(*Problem)(nil),               // 16: cairn.acme.v1.Problem
+	(*Error)(nil),                 // 17: cairn.acme.v1.Error
+	(*KeyInUse)(nil),              // 18: cairn.acme.v1.KeyInUse
+	(*Replaced)(nil),              // 19: cairn.acme.v1.Replaced
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
 }
 var file_internal_rpc_acme_proto_depIdxs = []int32{
-	19, // 0: cairn.acme.v1.Account.created_at:type_name -> google.protobuf.Timestamp
-	15, // 1: cairn.acme.v1.Order.error:type_name -> cairn.acme.v1.Problem
+	20, // 0: cairn.acme.v1.Account.created_at:type_name -> google.protobuf.Timestamp
+	16, // 1: cairn.acme.v1.Order.error:type_name -> cairn.acme.v1.Problem
 	0,  // 2: cairn.acme.v1.Order.identifiers:type_name -> cairn.acme.v1.Identifier
-	19, // 3: cairn.acme.v1.Order.not_before:type_name -> google.protobuf.Timestamp
-	19, // 4: cairn.acme.v1.Order.not_after:type_name -> google.protobuf.Timestamp
-	19, // 5: cairn.acme.v1.Order.expires:type_name -> google.protobuf.Timestamp
-	19, // 6: cairn.acme.v1.Order.created_at:type_name -> google.protobuf.Timestamp
+	20, // 3: cairn.acme.v1.Order.not_before:type_name -> google.protobuf.Timestamp
+	20, // 4: cairn.acme.v1.Order.not_after:type_name -> google.protobuf.Timestamp
+	20, // 5: cairn.acme.v1.Order.expires:type_name -> google.protobuf.Timestamp
+	20, // 6: cairn.acme.v1.Order.created_at:type_name -> google.protobuf.Timestamp
 	4,  // 7: cairn.acme.v1.Order.auto_renewal:type_name -> cairn.acme.v1.AutoRenewal
-	19, // 8: cairn.acme.v1.AutoRenewal.start:type_name -> google.protobuf.Timestamp
-	19, // 9: cairn.acme.v1.AutoRenewal.end:type_name -> google.protobuf.Timestamp
-	20, // 10: cairn.acme.v1.AutoRenewal.lifetime:type_name -> google.protobuf.Duration
-	20, // 11: cairn.acme.v1.AutoRenewal.adjust:type_name -> google.protobuf.Duration
-	19, // 12: cairn.acme.v1.AutoRenewal.next:type_name -> google.protobuf.Timestamp
-	19, // 13: cairn.acme.v1.AutoRenewal.canceled_at:type_name -> google.protobuf.Timestamp
+	20, // 8: cairn.acme.v1.AutoRenewal.start:type_name -> google.protobuf.Timestamp
+	20, // 9: cairn.acme.v1.AutoRenewal.end:type_name -> google.protobuf.Timestamp
+	21, // 10: cairn.acme.v1.AutoRenewal.lifetime:type_name -> google.protobuf.Duration
+	21, // 11: cairn.acme.v1.AutoRenewal.adjust:type_name -> google.protobuf.Duration
+	20, // 12: cairn.acme.v1.AutoRenewal.next:type_name -> google.protobuf.Timestamp
+	20, // 13: cairn.acme.v1.AutoRenewal.canceled_at:type_name -> google.protobuf.Timestamp
 	0,  // 14: cairn.acme.v1.Authorization.identifier:type_name -> cairn.acme.v1.Identifier
-	19, // 15: cairn.acme.v1.Authorization.expires:type_name -> google.protobuf.Timestamp
-	19, // 16: cairn.acme.v1.Authorization.created_at:type_name -> google.protobuf.Timestamp
+	20, // 15: cairn.acme.v1.Authorization.expires:type_name -> google.protobuf.Timestamp
+	20, // 16: cairn.acme.v1.Authorization.created_at:type_name -> google.protobuf.Timestamp
 	6,  // 17: cairn.acme.v1.Authorization.attempt:type_name -> cairn.acme.v1.Attempt
-	19, // 18: cairn.acme.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	19, // 19: cairn.acme.v1.Attempt.next_try:type_name -> google.protobuf.Timestamp
-	19, // 20: cairn.acme.v1.Attempt.validated:type_name -> google.protobuf.Timestamp
-	15, // 21: cairn.acme.v1.Attempt.error:type_name -> cairn.acme.v1.Problem
+	20, // 18: cairn.acme.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	20, // 19: cairn.acme.v1.Attempt.next_try:type_name -> google.protobuf.Timestamp
+	20, // 20: cairn.acme.v1.Attempt.validated:type_name -> google.protobuf.Timestamp
+	16, // 21: cairn.acme.v1.Attempt.error:type_name -> cairn.acme.v1.Problem
 	7,  // 22: cairn.acme.v1.Attempt.evidence:type_name -> cairn.acme.v1.Evidence
-	19, // 23: cairn.acme.v1.Evidence.at:type_name -> google.protobuf.Timestamp
-	8,  // 24: cairn.acme.v1.Evidence.caa:type_name -> cairn.acme.v1.CAAEvidence
-	10, // 25: cairn.acme.v1.Evidence.perspectives:type_name -> cairn.acme.v1.PerspectiveResult
-	19, // 26: cairn.acme.v1.CAAEvidence.checked_at:type_name -> google.protobuf.Timestamp
-	10, // 27: cairn.acme.v1.CAAEvidence.perspectives:type_name -> cairn.acme.v1.PerspectiveResult
-	0,  // 28: cairn.acme.v1.OnionCAA.service:type_name -> cairn.acme.v1.Identifier
-	19, // 29: cairn.acme.v1.OnionCAA.expiry:type_name -> google.protobuf.Timestamp
-	15, // 30: cairn.acme.v1.PerspectiveResult.problem:type_name -> cairn.acme.v1.Problem
-	12, // 31: cairn.acme.v1.Issuer.chains:type_name -> cairn.acme.v1.Chain
-	19, // 32: cairn.acme.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	19, // 33: cairn.acme.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	19, // 34: cairn.acme.v1.Certificate.recorded_at:type_name -> google.protobuf.Timestamp
-	14, // 35: cairn.acme.v1.Certificate.revocation:type_name -> cairn.acme.v1.Revocation
-	19, // 36: cairn.acme.v1.Revocation.at:type_name -> google.protobuf.Timestamp
-	19, // 37: cairn.acme.v1.Revocation.not_after:type_name -> google.protobuf.Timestamp
-	0,  // 38: cairn.acme.v1.Problem.identifier:type_name -> cairn.acme.v1.Identifier
-	15, // 39: cairn.acme.v1.Problem.subproblems:type_name -> cairn.acme.v1.Problem
-	20, // 40: cairn.acme.v1.Problem.retry_after:type_name -> google.protobuf.Duration
-	15, // 41: cairn.acme.v1.Error.problem:type_name -> cairn.acme.v1.Problem
-	17, // 42: cairn.acme.v1.Error.key_in_use:type_name -> cairn.acme.v1.KeyInUse
-	18, // 43: cairn.acme.v1.Error.replaced:type_name -> cairn.acme.v1.Replaced
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	20, // 23: cairn.acme.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	9,  // 24: cairn.acme.v1.Evidence.caa:type_name -> cairn.acme.v1.CAAEvidence
+	20, // 25: cairn.acme.v1.Evidence.persist_until:type_name -> google.protobuf.Timestamp
+	11, // 26: cairn.acme.v1.Evidence.perspectives:type_name -> cairn.acme.v1.PerspectiveResult
+	8,  // 27: cairn.acme.v1.Evidence.attestation:type_name -> cairn.acme.v1.AttestationEvidence
+	20, // 28: cairn.acme.v1.CAAEvidence.checked_at:type_name -> google.protobuf.Timestamp
+	11, // 29: cairn.acme.v1.CAAEvidence.perspectives:type_name -> cairn.acme.v1.PerspectiveResult
+	0,  // 30: cairn.acme.v1.OnionCAA.service:type_name -> cairn.acme.v1.Identifier
+	20, // 31: cairn.acme.v1.OnionCAA.expiry:type_name -> google.protobuf.Timestamp
+	16, // 32: cairn.acme.v1.PerspectiveResult.problem:type_name -> cairn.acme.v1.Problem
+	13, // 33: cairn.acme.v1.Issuer.chains:type_name -> cairn.acme.v1.Chain
+	20, // 34: cairn.acme.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	20, // 35: cairn.acme.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	20, // 36: cairn.acme.v1.Certificate.recorded_at:type_name -> google.protobuf.Timestamp
+	15, // 37: cairn.acme.v1.Certificate.revocation:type_name -> cairn.acme.v1.Revocation
+	20, // 38: cairn.acme.v1.Revocation.at:type_name -> google.protobuf.Timestamp
+	20, // 39: cairn.acme.v1.Revocation.not_after:type_name -> google.protobuf.Timestamp
+	0,  // 40: cairn.acme.v1.Problem.identifier:type_name -> cairn.acme.v1.Identifier
+	16, // 41: cairn.acme.v1.Problem.subproblems:type_name -> cairn.acme.v1.Problem
+	21, // 42: cairn.acme.v1.Problem.retry_after:type_name -> google.protobuf.Duration
+	16, // 43: cairn.acme.v1.Error.problem:type_name -> cairn.acme.v1.Problem
+	18, // 44: cairn.acme.v1.Error.key_in_use:type_name -> cairn.acme.v1.KeyInUse
+	19, // 45: cairn.acme.v1.Error.replaced:type_name -> cairn.acme.v1.Replaced
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_acme_proto_init() }
@@ -1906,14 +2012,14 @@ func file_internal_rpc_acme_proto_init() {
 	if File_internal_rpc_acme_proto != nil {
 		return
 	}
-	file_internal_rpc_acme_proto_msgTypes[9].OneofWrappers = []any{}
+	file_internal_rpc_acme_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_rpc_acme_proto_rawDesc), len(file_internal_rpc_acme_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -385,6 +385,146 @@ func (x *AccountByKeyRequest) GetThumbprint() string {
 	return ""
 }
 
+type AccountKeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       []byte                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccountKeysRequest) Reset() {
+	*x = AccountKeysRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccountKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccountKeysRequest) ProtoMessage() {}
+
+func (x *AccountKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccountKeysRequest.ProtoReflect.Descriptor instead.
+func (*AccountKeysRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *AccountKeysRequest) GetAccount() []byte {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+type AccountKeysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []*UsedKey             `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccountKeysResponse) Reset() {
+	*x = AccountKeysResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccountKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccountKeysResponse) ProtoMessage() {}
+
+func (x *AccountKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccountKeysResponse.ProtoReflect.Descriptor instead.
+func (*AccountKeysResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *AccountKeysResponse) GetKeys() []*UsedKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type UsedKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Thumbprint    string                 `protobuf:"bytes,1,opt,name=thumbprint,proto3" json:"thumbprint,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsedKey) Reset() {
+	*x = UsedKey{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsedKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsedKey) ProtoMessage() {}
+
+func (x *UsedKey) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsedKey.ProtoReflect.Descriptor instead.
+func (*UsedKey) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *UsedKey) GetThumbprint() string {
+	if x != nil {
+		return x.Thumbprint
+	}
+	return ""
+}
+
+func (x *UsedKey) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 type OrderRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -394,7 +534,7 @@ type OrderRequest struct {
 
 func (x *OrderRequest) Reset() {
 	*x = OrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[8]
+	mi := &file_internal_rpc_sa_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -406,7 +546,7 @@ func (x *OrderRequest) String() string {
 func (*OrderRequest) ProtoMessage() {}
 
 func (x *OrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[8]
+	mi := &file_internal_rpc_sa_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -419,7 +559,7 @@ func (x *OrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRequest.ProtoReflect.Descriptor instead.
 func (*OrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{8}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *OrderRequest) GetId() []byte {
@@ -440,7 +580,7 @@ type OrdersRequest struct {
 
 func (x *OrdersRequest) Reset() {
 	*x = OrdersRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[9]
+	mi := &file_internal_rpc_sa_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -452,7 +592,7 @@ func (x *OrdersRequest) String() string {
 func (*OrdersRequest) ProtoMessage() {}
 
 func (x *OrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[9]
+	mi := &file_internal_rpc_sa_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -465,7 +605,7 @@ func (x *OrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrdersRequest.ProtoReflect.Descriptor instead.
 func (*OrdersRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{9}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *OrdersRequest) GetAccount() []byte {
@@ -498,7 +638,7 @@ type OrdersResponse struct {
 
 func (x *OrdersResponse) Reset() {
 	*x = OrdersResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[10]
+	mi := &file_internal_rpc_sa_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -510,7 +650,7 @@ func (x *OrdersResponse) String() string {
 func (*OrdersResponse) ProtoMessage() {}
 
 func (x *OrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[10]
+	mi := &file_internal_rpc_sa_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,7 +663,7 @@ func (x *OrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrdersResponse.ProtoReflect.Descriptor instead.
 func (*OrdersResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{10}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *OrdersResponse) GetIds() [][]byte {
@@ -542,7 +682,7 @@ type AuthorizationRequest struct {
 
 func (x *AuthorizationRequest) Reset() {
 	*x = AuthorizationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[11]
+	mi := &file_internal_rpc_sa_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +694,7 @@ func (x *AuthorizationRequest) String() string {
 func (*AuthorizationRequest) ProtoMessage() {}
 
 func (x *AuthorizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[11]
+	mi := &file_internal_rpc_sa_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -567,7 +707,7 @@ func (x *AuthorizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorizationRequest.ProtoReflect.Descriptor instead.
 func (*AuthorizationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{11}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AuthorizationRequest) GetId() []byte {
@@ -586,7 +726,7 @@ type CertificateRequest struct {
 
 func (x *CertificateRequest) Reset() {
 	*x = CertificateRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[12]
+	mi := &file_internal_rpc_sa_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -598,7 +738,7 @@ func (x *CertificateRequest) String() string {
 func (*CertificateRequest) ProtoMessage() {}
 
 func (x *CertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[12]
+	mi := &file_internal_rpc_sa_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -611,7 +751,7 @@ func (x *CertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateRequest.ProtoReflect.Descriptor instead.
 func (*CertificateRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{12}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CertificateRequest) GetSerial() []byte {
@@ -630,7 +770,7 @@ type IssuerRequest struct {
 
 func (x *IssuerRequest) Reset() {
 	*x = IssuerRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[13]
+	mi := &file_internal_rpc_sa_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +782,7 @@ func (x *IssuerRequest) String() string {
 func (*IssuerRequest) ProtoMessage() {}
 
 func (x *IssuerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[13]
+	mi := &file_internal_rpc_sa_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +795,7 @@ func (x *IssuerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssuerRequest.ProtoReflect.Descriptor instead.
 func (*IssuerRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{13}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *IssuerRequest) GetId() []byte {
@@ -674,7 +814,7 @@ type IssuerResponse struct {
 
 func (x *IssuerResponse) Reset() {
 	*x = IssuerResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[14]
+	mi := &file_internal_rpc_sa_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -686,7 +826,7 @@ func (x *IssuerResponse) String() string {
 func (*IssuerResponse) ProtoMessage() {}
 
 func (x *IssuerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[14]
+	mi := &file_internal_rpc_sa_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -699,7 +839,7 @@ func (x *IssuerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssuerResponse.ProtoReflect.Descriptor instead.
 func (*IssuerResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{14}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *IssuerResponse) GetIssuer() *acmepb.Issuer {
@@ -717,7 +857,7 @@ type IssuersRequest struct {
 
 func (x *IssuersRequest) Reset() {
 	*x = IssuersRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[15]
+	mi := &file_internal_rpc_sa_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -729,7 +869,7 @@ func (x *IssuersRequest) String() string {
 func (*IssuersRequest) ProtoMessage() {}
 
 func (x *IssuersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[15]
+	mi := &file_internal_rpc_sa_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -742,7 +882,7 @@ func (x *IssuersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssuersRequest.ProtoReflect.Descriptor instead.
 func (*IssuersRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{15}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{18}
 }
 
 type IssuersResponse struct {
@@ -754,7 +894,7 @@ type IssuersResponse struct {
 
 func (x *IssuersResponse) Reset() {
 	*x = IssuersResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[16]
+	mi := &file_internal_rpc_sa_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -766,7 +906,7 @@ func (x *IssuersResponse) String() string {
 func (*IssuersResponse) ProtoMessage() {}
 
 func (x *IssuersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[16]
+	mi := &file_internal_rpc_sa_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -779,7 +919,7 @@ func (x *IssuersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssuersResponse.ProtoReflect.Descriptor instead.
 func (*IssuersResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{16}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *IssuersResponse) GetIssuers() []*acmepb.Issuer {
@@ -799,7 +939,7 @@ type CRLRequest struct {
 
 func (x *CRLRequest) Reset() {
 	*x = CRLRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[17]
+	mi := &file_internal_rpc_sa_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -811,7 +951,7 @@ func (x *CRLRequest) String() string {
 func (*CRLRequest) ProtoMessage() {}
 
 func (x *CRLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[17]
+	mi := &file_internal_rpc_sa_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -824,7 +964,7 @@ func (x *CRLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CRLRequest.ProtoReflect.Descriptor instead.
 func (*CRLRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{17}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CRLRequest) GetIssuer() []byte {
@@ -850,7 +990,7 @@ type CRLResponse struct {
 
 func (x *CRLResponse) Reset() {
 	*x = CRLResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[18]
+	mi := &file_internal_rpc_sa_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -862,7 +1002,7 @@ func (x *CRLResponse) String() string {
 func (*CRLResponse) ProtoMessage() {}
 
 func (x *CRLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[18]
+	mi := &file_internal_rpc_sa_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -875,7 +1015,7 @@ func (x *CRLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CRLResponse.ProtoReflect.Descriptor instead.
 func (*CRLResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{18}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CRLResponse) GetCrl() *CertificateRevocationList {
@@ -899,7 +1039,7 @@ type CertificateRevocationList struct {
 
 func (x *CertificateRevocationList) Reset() {
 	*x = CertificateRevocationList{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[19]
+	mi := &file_internal_rpc_sa_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -911,7 +1051,7 @@ func (x *CertificateRevocationList) String() string {
 func (*CertificateRevocationList) ProtoMessage() {}
 
 func (x *CertificateRevocationList) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[19]
+	mi := &file_internal_rpc_sa_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -924,7 +1064,7 @@ func (x *CertificateRevocationList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateRevocationList.ProtoReflect.Descriptor instead.
 func (*CertificateRevocationList) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{19}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CertificateRevocationList) GetIssuer() []byte {
@@ -977,7 +1117,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[20]
+	mi := &file_internal_rpc_sa_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1129,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[20]
+	mi := &file_internal_rpc_sa_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1142,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{20}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{23}
 }
 
 type PingResponse struct {
@@ -1013,7 +1153,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[21]
+	mi := &file_internal_rpc_sa_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1165,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[21]
+	mi := &file_internal_rpc_sa_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1178,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{21}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{24}
 }
 
 type CreateAccountRequest struct {
@@ -1050,7 +1190,7 @@ type CreateAccountRequest struct {
 
 func (x *CreateAccountRequest) Reset() {
 	*x = CreateAccountRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[22]
+	mi := &file_internal_rpc_sa_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +1202,7 @@ func (x *CreateAccountRequest) String() string {
 func (*CreateAccountRequest) ProtoMessage() {}
 
 func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[22]
+	mi := &file_internal_rpc_sa_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +1215,7 @@ func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountRequest.ProtoReflect.Descriptor instead.
 func (*CreateAccountRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{22}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CreateAccountRequest) GetAccount() *acmepb.Account {
@@ -1095,7 +1235,7 @@ type CreateAccountResponse struct {
 
 func (x *CreateAccountResponse) Reset() {
 	*x = CreateAccountResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[23]
+	mi := &file_internal_rpc_sa_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1247,7 @@ func (x *CreateAccountResponse) String() string {
 func (*CreateAccountResponse) ProtoMessage() {}
 
 func (x *CreateAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[23]
+	mi := &file_internal_rpc_sa_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1260,7 @@ func (x *CreateAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountResponse.ProtoReflect.Descriptor instead.
 func (*CreateAccountResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{23}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateAccountResponse) GetStored() *acmepb.Account {
@@ -1149,7 +1289,7 @@ type UpdateAccountRequest struct {
 
 func (x *UpdateAccountRequest) Reset() {
 	*x = UpdateAccountRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[24]
+	mi := &file_internal_rpc_sa_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1301,7 @@ func (x *UpdateAccountRequest) String() string {
 func (*UpdateAccountRequest) ProtoMessage() {}
 
 func (x *UpdateAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[24]
+	mi := &file_internal_rpc_sa_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1314,7 @@ func (x *UpdateAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAccountRequest.ProtoReflect.Descriptor instead.
 func (*UpdateAccountRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{24}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *UpdateAccountRequest) GetAccount() []byte {
@@ -1216,7 +1356,7 @@ type ChangeAccountKeyRequest struct {
 
 func (x *ChangeAccountKeyRequest) Reset() {
 	*x = ChangeAccountKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[25]
+	mi := &file_internal_rpc_sa_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1228,7 +1368,7 @@ func (x *ChangeAccountKeyRequest) String() string {
 func (*ChangeAccountKeyRequest) ProtoMessage() {}
 
 func (x *ChangeAccountKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[25]
+	mi := &file_internal_rpc_sa_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1241,7 +1381,7 @@ func (x *ChangeAccountKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeAccountKeyRequest.ProtoReflect.Descriptor instead.
 func (*ChangeAccountKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{25}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ChangeAccountKeyRequest) GetAccount() []byte {
@@ -1275,7 +1415,7 @@ type CreateOrderRequest struct {
 
 func (x *CreateOrderRequest) Reset() {
 	*x = CreateOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[26]
+	mi := &file_internal_rpc_sa_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1427,7 @@ func (x *CreateOrderRequest) String() string {
 func (*CreateOrderRequest) ProtoMessage() {}
 
 func (x *CreateOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[26]
+	mi := &file_internal_rpc_sa_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1440,7 @@ func (x *CreateOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrderRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{26}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CreateOrderRequest) GetOrder() *acmepb.Order {
@@ -1325,7 +1465,7 @@ type CreateOrderResponse struct {
 
 func (x *CreateOrderResponse) Reset() {
 	*x = CreateOrderResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[27]
+	mi := &file_internal_rpc_sa_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1337,7 +1477,7 @@ func (x *CreateOrderResponse) String() string {
 func (*CreateOrderResponse) ProtoMessage() {}
 
 func (x *CreateOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[27]
+	mi := &file_internal_rpc_sa_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1350,7 +1490,7 @@ func (x *CreateOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrderResponse.ProtoReflect.Descriptor instead.
 func (*CreateOrderResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{27}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{30}
 }
 
 type ReusableAuthorizationsRequest struct {
@@ -1361,13 +1501,14 @@ type ReusableAuthorizationsRequest struct {
 	ValidatedBy   *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=validated_by,json=validatedBy,proto3" json:"validated_by,omitempty"`
 	Pending       bool                   `protobuf:"varint,20,opt,name=pending,proto3" json:"pending,omitempty"`
 	PendingUntil  *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=pending_until,json=pendingUntil,proto3" json:"pending_until,omitempty"`
+	Except        []string               `protobuf:"bytes,22,rep,name=except,proto3" json:"except,omitempty"` // challenge types
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReusableAuthorizationsRequest) Reset() {
 	*x = ReusableAuthorizationsRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[28]
+	mi := &file_internal_rpc_sa_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1520,7 @@ func (x *ReusableAuthorizationsRequest) String() string {
 func (*ReusableAuthorizationsRequest) ProtoMessage() {}
 
 func (x *ReusableAuthorizationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[28]
+	mi := &file_internal_rpc_sa_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1533,7 @@ func (x *ReusableAuthorizationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReusableAuthorizationsRequest.ProtoReflect.Descriptor instead.
 func (*ReusableAuthorizationsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{28}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ReusableAuthorizationsRequest) GetAccount() []byte {
@@ -1437,6 +1578,13 @@ func (x *ReusableAuthorizationsRequest) GetPendingUntil() *timestamppb.Timestamp
 	return nil
 }
 
+func (x *ReusableAuthorizationsRequest) GetExcept() []string {
+	if x != nil {
+		return x.Except
+	}
+	return nil
+}
+
 type CreateAuthorizationRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Authorization *acmepb.Authorization  `protobuf:"bytes,1,opt,name=authorization,proto3" json:"authorization,omitempty"`
@@ -1446,7 +1594,7 @@ type CreateAuthorizationRequest struct {
 
 func (x *CreateAuthorizationRequest) Reset() {
 	*x = CreateAuthorizationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[29]
+	mi := &file_internal_rpc_sa_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1606,7 @@ func (x *CreateAuthorizationRequest) String() string {
 func (*CreateAuthorizationRequest) ProtoMessage() {}
 
 func (x *CreateAuthorizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[29]
+	mi := &file_internal_rpc_sa_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1619,7 @@ func (x *CreateAuthorizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAuthorizationRequest.ProtoReflect.Descriptor instead.
 func (*CreateAuthorizationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{29}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CreateAuthorizationRequest) GetAuthorization() *acmepb.Authorization {
@@ -1489,7 +1637,7 @@ type CreateAuthorizationResponse struct {
 
 func (x *CreateAuthorizationResponse) Reset() {
 	*x = CreateAuthorizationResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[30]
+	mi := &file_internal_rpc_sa_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1649,7 @@ func (x *CreateAuthorizationResponse) String() string {
 func (*CreateAuthorizationResponse) ProtoMessage() {}
 
 func (x *CreateAuthorizationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[30]
+	mi := &file_internal_rpc_sa_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1662,7 @@ func (x *CreateAuthorizationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAuthorizationResponse.ProtoReflect.Descriptor instead.
 func (*CreateAuthorizationResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{30}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{33}
 }
 
 type DeactivateAuthorizationRequest struct {
@@ -1526,7 +1674,7 @@ type DeactivateAuthorizationRequest struct {
 
 func (x *DeactivateAuthorizationRequest) Reset() {
 	*x = DeactivateAuthorizationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[31]
+	mi := &file_internal_rpc_sa_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1686,7 @@ func (x *DeactivateAuthorizationRequest) String() string {
 func (*DeactivateAuthorizationRequest) ProtoMessage() {}
 
 func (x *DeactivateAuthorizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[31]
+	mi := &file_internal_rpc_sa_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1699,7 @@ func (x *DeactivateAuthorizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeactivateAuthorizationRequest.ProtoReflect.Descriptor instead.
 func (*DeactivateAuthorizationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{31}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DeactivateAuthorizationRequest) GetId() []byte {
@@ -1575,7 +1723,7 @@ type BeginValidationRequest struct {
 
 func (x *BeginValidationRequest) Reset() {
 	*x = BeginValidationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[32]
+	mi := &file_internal_rpc_sa_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1587,7 +1735,7 @@ func (x *BeginValidationRequest) String() string {
 func (*BeginValidationRequest) ProtoMessage() {}
 
 func (x *BeginValidationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[32]
+	mi := &file_internal_rpc_sa_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1600,7 +1748,7 @@ func (x *BeginValidationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginValidationRequest.ProtoReflect.Descriptor instead.
 func (*BeginValidationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{32}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *BeginValidationRequest) GetAuthorization() []byte {
@@ -1658,7 +1806,7 @@ type ClaimRequest struct {
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[33]
+	mi := &file_internal_rpc_sa_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1670,7 +1818,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[33]
+	mi := &file_internal_rpc_sa_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1683,7 +1831,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{33}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ClaimRequest) GetOwner() string {
@@ -1733,7 +1881,7 @@ type RetryValidationRequest struct {
 
 func (x *RetryValidationRequest) Reset() {
 	*x = RetryValidationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[34]
+	mi := &file_internal_rpc_sa_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1745,7 +1893,7 @@ func (x *RetryValidationRequest) String() string {
 func (*RetryValidationRequest) ProtoMessage() {}
 
 func (x *RetryValidationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[34]
+	mi := &file_internal_rpc_sa_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1758,7 +1906,7 @@ func (x *RetryValidationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryValidationRequest.ProtoReflect.Descriptor instead.
 func (*RetryValidationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{34}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RetryValidationRequest) GetAuthorization() []byte {
@@ -1797,7 +1945,7 @@ type RetryValidationResponse struct {
 
 func (x *RetryValidationResponse) Reset() {
 	*x = RetryValidationResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[35]
+	mi := &file_internal_rpc_sa_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +1957,7 @@ func (x *RetryValidationResponse) String() string {
 func (*RetryValidationResponse) ProtoMessage() {}
 
 func (x *RetryValidationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[35]
+	mi := &file_internal_rpc_sa_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +1970,7 @@ func (x *RetryValidationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryValidationResponse.ProtoReflect.Descriptor instead.
 func (*RetryValidationResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{35}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{38}
 }
 
 type CompleteValidationRequest struct {
@@ -1840,7 +1988,7 @@ type CompleteValidationRequest struct {
 
 func (x *CompleteValidationRequest) Reset() {
 	*x = CompleteValidationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[36]
+	mi := &file_internal_rpc_sa_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1852,7 +2000,7 @@ func (x *CompleteValidationRequest) String() string {
 func (*CompleteValidationRequest) ProtoMessage() {}
 
 func (x *CompleteValidationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[36]
+	mi := &file_internal_rpc_sa_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1865,7 +2013,7 @@ func (x *CompleteValidationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteValidationRequest.ProtoReflect.Descriptor instead.
 func (*CompleteValidationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{36}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CompleteValidationRequest) GetAuthorization() []byte {
@@ -1926,7 +2074,7 @@ type RecordCAARequest struct {
 
 func (x *RecordCAARequest) Reset() {
 	*x = RecordCAARequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[37]
+	mi := &file_internal_rpc_sa_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1938,7 +2086,7 @@ func (x *RecordCAARequest) String() string {
 func (*RecordCAARequest) ProtoMessage() {}
 
 func (x *RecordCAARequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[37]
+	mi := &file_internal_rpc_sa_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1951,7 +2099,7 @@ func (x *RecordCAARequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCAARequest.ProtoReflect.Descriptor instead.
 func (*RecordCAARequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{37}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RecordCAARequest) GetEvidence() []*RecordCAARequest_Entry {
@@ -1969,7 +2117,7 @@ type RecordCAAResponse struct {
 
 func (x *RecordCAAResponse) Reset() {
 	*x = RecordCAAResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[38]
+	mi := &file_internal_rpc_sa_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1981,7 +2129,7 @@ func (x *RecordCAAResponse) String() string {
 func (*RecordCAAResponse) ProtoMessage() {}
 
 func (x *RecordCAAResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[38]
+	mi := &file_internal_rpc_sa_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1994,7 +2142,7 @@ func (x *RecordCAAResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCAAResponse.ProtoReflect.Descriptor instead.
 func (*RecordCAAResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{38}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{41}
 }
 
 type RecordIssuanceRequest struct {
@@ -2011,7 +2159,7 @@ type RecordIssuanceRequest struct {
 
 func (x *RecordIssuanceRequest) Reset() {
 	*x = RecordIssuanceRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[39]
+	mi := &file_internal_rpc_sa_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2171,7 @@ func (x *RecordIssuanceRequest) String() string {
 func (*RecordIssuanceRequest) ProtoMessage() {}
 
 func (x *RecordIssuanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[39]
+	mi := &file_internal_rpc_sa_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2184,7 @@ func (x *RecordIssuanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordIssuanceRequest.ProtoReflect.Descriptor instead.
 func (*RecordIssuanceRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{39}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RecordIssuanceRequest) GetCertificate() *acmepb.Certificate {
@@ -2089,7 +2237,7 @@ type RecordIssuanceResponse struct {
 
 func (x *RecordIssuanceResponse) Reset() {
 	*x = RecordIssuanceResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[40]
+	mi := &file_internal_rpc_sa_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2249,7 @@ func (x *RecordIssuanceResponse) String() string {
 func (*RecordIssuanceResponse) ProtoMessage() {}
 
 func (x *RecordIssuanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[40]
+	mi := &file_internal_rpc_sa_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2262,7 @@ func (x *RecordIssuanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordIssuanceResponse.ProtoReflect.Descriptor instead.
 func (*RecordIssuanceResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{40}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{43}
 }
 
 type CompleteIssuanceRequest struct {
@@ -2127,7 +2275,7 @@ type CompleteIssuanceRequest struct {
 
 func (x *CompleteIssuanceRequest) Reset() {
 	*x = CompleteIssuanceRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[41]
+	mi := &file_internal_rpc_sa_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2139,7 +2287,7 @@ func (x *CompleteIssuanceRequest) String() string {
 func (*CompleteIssuanceRequest) ProtoMessage() {}
 
 func (x *CompleteIssuanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[41]
+	mi := &file_internal_rpc_sa_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2152,7 +2300,7 @@ func (x *CompleteIssuanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteIssuanceRequest.ProtoReflect.Descriptor instead.
 func (*CompleteIssuanceRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{41}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CompleteIssuanceRequest) GetSerial() []byte {
@@ -2177,7 +2325,7 @@ type CompleteIssuanceResponse struct {
 
 func (x *CompleteIssuanceResponse) Reset() {
 	*x = CompleteIssuanceResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[42]
+	mi := &file_internal_rpc_sa_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2337,7 @@ func (x *CompleteIssuanceResponse) String() string {
 func (*CompleteIssuanceResponse) ProtoMessage() {}
 
 func (x *CompleteIssuanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[42]
+	mi := &file_internal_rpc_sa_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +2350,263 @@ func (x *CompleteIssuanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteIssuanceResponse.ProtoReflect.Descriptor instead.
 func (*CompleteIssuanceResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{42}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{45}
+}
+
+type RecordPrecertificateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        []byte                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	Der           []byte                 `protobuf:"bytes,2,opt,name=der,proto3" json:"der,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordPrecertificateRequest) Reset() {
+	*x = RecordPrecertificateRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordPrecertificateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordPrecertificateRequest) ProtoMessage() {}
+
+func (x *RecordPrecertificateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordPrecertificateRequest.ProtoReflect.Descriptor instead.
+func (*RecordPrecertificateRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *RecordPrecertificateRequest) GetSerial() []byte {
+	if x != nil {
+		return x.Serial
+	}
+	return nil
+}
+
+func (x *RecordPrecertificateRequest) GetDer() []byte {
+	if x != nil {
+		return x.Der
+	}
+	return nil
+}
+
+type RecordPrecertificateResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordPrecertificateResponse) Reset() {
+	*x = RecordPrecertificateResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordPrecertificateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordPrecertificateResponse) ProtoMessage() {}
+
+func (x *RecordPrecertificateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordPrecertificateResponse.ProtoReflect.Descriptor instead.
+func (*RecordPrecertificateResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{47}
+}
+
+type RecordSCTsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        []byte                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	Tbs           []byte                 `protobuf:"bytes,2,opt,name=tbs,proto3" json:"tbs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordSCTsRequest) Reset() {
+	*x = RecordSCTsRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordSCTsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordSCTsRequest) ProtoMessage() {}
+
+func (x *RecordSCTsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordSCTsRequest.ProtoReflect.Descriptor instead.
+func (*RecordSCTsRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *RecordSCTsRequest) GetSerial() []byte {
+	if x != nil {
+		return x.Serial
+	}
+	return nil
+}
+
+func (x *RecordSCTsRequest) GetTbs() []byte {
+	if x != nil {
+		return x.Tbs
+	}
+	return nil
+}
+
+type RecordSCTsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordSCTsResponse) Reset() {
+	*x = RecordSCTsResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordSCTsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordSCTsResponse) ProtoMessage() {}
+
+func (x *RecordSCTsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordSCTsResponse.ProtoReflect.Descriptor instead.
+func (*RecordSCTsResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{49}
+}
+
+type CompleteSubmissionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        []byte                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompleteSubmissionRequest) Reset() {
+	*x = CompleteSubmissionRequest{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompleteSubmissionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompleteSubmissionRequest) ProtoMessage() {}
+
+func (x *CompleteSubmissionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompleteSubmissionRequest.ProtoReflect.Descriptor instead.
+func (*CompleteSubmissionRequest) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *CompleteSubmissionRequest) GetSerial() []byte {
+	if x != nil {
+		return x.Serial
+	}
+	return nil
+}
+
+type CompleteSubmissionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompleteSubmissionResponse) Reset() {
+	*x = CompleteSubmissionResponse{}
+	mi := &file_internal_rpc_sa_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompleteSubmissionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompleteSubmissionResponse) ProtoMessage() {}
+
+func (x *CompleteSubmissionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_rpc_sa_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompleteSubmissionResponse.ProtoReflect.Descriptor instead.
+func (*CompleteSubmissionResponse) Descriptor() ([]byte, []int) {
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{51}
 }
 
 type FailIssuanceRequest struct {
@@ -2215,7 +2619,7 @@ type FailIssuanceRequest struct {
 
 func (x *FailIssuanceRequest) Reset() {
 	*x = FailIssuanceRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[43]
+	mi := &file_internal_rpc_sa_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2227,7 +2631,7 @@ func (x *FailIssuanceRequest) String() string {
 func (*FailIssuanceRequest) ProtoMessage() {}
 
 func (x *FailIssuanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[43]
+	mi := &file_internal_rpc_sa_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2240,7 +2644,7 @@ func (x *FailIssuanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailIssuanceRequest.ProtoReflect.Descriptor instead.
 func (*FailIssuanceRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{43}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *FailIssuanceRequest) GetSerial() []byte {
@@ -2265,7 +2669,7 @@ type FailIssuanceResponse struct {
 
 func (x *FailIssuanceResponse) Reset() {
 	*x = FailIssuanceResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[44]
+	mi := &file_internal_rpc_sa_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2681,7 @@ func (x *FailIssuanceResponse) String() string {
 func (*FailIssuanceResponse) ProtoMessage() {}
 
 func (x *FailIssuanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[44]
+	mi := &file_internal_rpc_sa_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2694,7 @@ func (x *FailIssuanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailIssuanceResponse.ProtoReflect.Descriptor instead.
 func (*FailIssuanceResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{44}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{53}
 }
 
 type RevokeRequest struct {
@@ -2302,7 +2706,7 @@ type RevokeRequest struct {
 
 func (x *RevokeRequest) Reset() {
 	*x = RevokeRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[45]
+	mi := &file_internal_rpc_sa_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +2718,7 @@ func (x *RevokeRequest) String() string {
 func (*RevokeRequest) ProtoMessage() {}
 
 func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[45]
+	mi := &file_internal_rpc_sa_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +2731,7 @@ func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeRequest.ProtoReflect.Descriptor instead.
 func (*RevokeRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{45}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RevokeRequest) GetRevocation() *acmepb.Revocation {
@@ -2345,7 +2749,7 @@ type RevokeResponse struct {
 
 func (x *RevokeResponse) Reset() {
 	*x = RevokeResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[46]
+	mi := &file_internal_rpc_sa_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2357,7 +2761,7 @@ func (x *RevokeResponse) String() string {
 func (*RevokeResponse) ProtoMessage() {}
 
 func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[46]
+	mi := &file_internal_rpc_sa_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2370,7 +2774,7 @@ func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeResponse.ProtoReflect.Descriptor instead.
 func (*RevokeResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{46}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{55}
 }
 
 type RevocationsRequest struct {
@@ -2386,7 +2790,7 @@ type RevocationsRequest struct {
 
 func (x *RevocationsRequest) Reset() {
 	*x = RevocationsRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[47]
+	mi := &file_internal_rpc_sa_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2398,7 +2802,7 @@ func (x *RevocationsRequest) String() string {
 func (*RevocationsRequest) ProtoMessage() {}
 
 func (x *RevocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[47]
+	mi := &file_internal_rpc_sa_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2411,7 +2815,7 @@ func (x *RevocationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationsRequest.ProtoReflect.Descriptor instead.
 func (*RevocationsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{47}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RevocationsRequest) GetIssuer() []byte {
@@ -2458,7 +2862,7 @@ type RevocationsResponse struct {
 
 func (x *RevocationsResponse) Reset() {
 	*x = RevocationsResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[48]
+	mi := &file_internal_rpc_sa_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2874,7 @@ func (x *RevocationsResponse) String() string {
 func (*RevocationsResponse) ProtoMessage() {}
 
 func (x *RevocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[48]
+	mi := &file_internal_rpc_sa_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +2887,7 @@ func (x *RevocationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationsResponse.ProtoReflect.Descriptor instead.
 func (*RevocationsResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{48}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *RevocationsResponse) GetRevocations() []*acmepb.Revocation {
@@ -2503,7 +2907,7 @@ type LatestRevocationRequest struct {
 
 func (x *LatestRevocationRequest) Reset() {
 	*x = LatestRevocationRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[49]
+	mi := &file_internal_rpc_sa_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2515,7 +2919,7 @@ func (x *LatestRevocationRequest) String() string {
 func (*LatestRevocationRequest) ProtoMessage() {}
 
 func (x *LatestRevocationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[49]
+	mi := &file_internal_rpc_sa_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2528,7 +2932,7 @@ func (x *LatestRevocationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRevocationRequest.ProtoReflect.Descriptor instead.
 func (*LatestRevocationRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{49}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *LatestRevocationRequest) GetIssuer() []byte {
@@ -2554,7 +2958,7 @@ type LatestRevocationResponse struct {
 
 func (x *LatestRevocationResponse) Reset() {
 	*x = LatestRevocationResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[50]
+	mi := &file_internal_rpc_sa_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2566,7 +2970,7 @@ func (x *LatestRevocationResponse) String() string {
 func (*LatestRevocationResponse) ProtoMessage() {}
 
 func (x *LatestRevocationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[50]
+	mi := &file_internal_rpc_sa_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2579,7 +2983,7 @@ func (x *LatestRevocationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRevocationResponse.ProtoReflect.Descriptor instead.
 func (*LatestRevocationResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{50}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *LatestRevocationResponse) GetAt() *timestamppb.Timestamp {
@@ -2598,7 +3002,7 @@ type PublishCRLRequest struct {
 
 func (x *PublishCRLRequest) Reset() {
 	*x = PublishCRLRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[51]
+	mi := &file_internal_rpc_sa_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2610,7 +3014,7 @@ func (x *PublishCRLRequest) String() string {
 func (*PublishCRLRequest) ProtoMessage() {}
 
 func (x *PublishCRLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[51]
+	mi := &file_internal_rpc_sa_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2623,7 +3027,7 @@ func (x *PublishCRLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishCRLRequest.ProtoReflect.Descriptor instead.
 func (*PublishCRLRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{51}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PublishCRLRequest) GetCrl() *CertificateRevocationList {
@@ -2641,7 +3045,7 @@ type PublishCRLResponse struct {
 
 func (x *PublishCRLResponse) Reset() {
 	*x = PublishCRLResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[52]
+	mi := &file_internal_rpc_sa_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2653,7 +3057,7 @@ func (x *PublishCRLResponse) String() string {
 func (*PublishCRLResponse) ProtoMessage() {}
 
 func (x *PublishCRLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[52]
+	mi := &file_internal_rpc_sa_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2666,7 +3070,7 @@ func (x *PublishCRLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishCRLResponse.ProtoReflect.Descriptor instead.
 func (*PublishCRLResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{52}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{61}
 }
 
 type PutIssuerRequest struct {
@@ -2678,7 +3082,7 @@ type PutIssuerRequest struct {
 
 func (x *PutIssuerRequest) Reset() {
 	*x = PutIssuerRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[53]
+	mi := &file_internal_rpc_sa_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +3094,7 @@ func (x *PutIssuerRequest) String() string {
 func (*PutIssuerRequest) ProtoMessage() {}
 
 func (x *PutIssuerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[53]
+	mi := &file_internal_rpc_sa_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +3107,7 @@ func (x *PutIssuerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutIssuerRequest.ProtoReflect.Descriptor instead.
 func (*PutIssuerRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{53}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PutIssuerRequest) GetIssuer() *acmepb.Issuer {
@@ -2721,7 +3125,7 @@ type PutIssuerResponse struct {
 
 func (x *PutIssuerResponse) Reset() {
 	*x = PutIssuerResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[54]
+	mi := &file_internal_rpc_sa_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2733,7 +3137,7 @@ func (x *PutIssuerResponse) String() string {
 func (*PutIssuerResponse) ProtoMessage() {}
 
 func (x *PutIssuerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[54]
+	mi := &file_internal_rpc_sa_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2746,7 +3150,7 @@ func (x *PutIssuerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutIssuerResponse.ProtoReflect.Descriptor instead.
 func (*PutIssuerResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{54}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{63}
 }
 
 type BlockKeyRequest struct {
@@ -2761,7 +3165,7 @@ type BlockKeyRequest struct {
 
 func (x *BlockKeyRequest) Reset() {
 	*x = BlockKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[55]
+	mi := &file_internal_rpc_sa_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2773,7 +3177,7 @@ func (x *BlockKeyRequest) String() string {
 func (*BlockKeyRequest) ProtoMessage() {}
 
 func (x *BlockKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[55]
+	mi := &file_internal_rpc_sa_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2786,7 +3190,7 @@ func (x *BlockKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockKeyRequest.ProtoReflect.Descriptor instead.
 func (*BlockKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{55}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *BlockKeyRequest) GetSpkiSha256() []byte {
@@ -2825,7 +3229,7 @@ type BlockKeyResponse struct {
 
 func (x *BlockKeyResponse) Reset() {
 	*x = BlockKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[56]
+	mi := &file_internal_rpc_sa_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2837,7 +3241,7 @@ func (x *BlockKeyResponse) String() string {
 func (*BlockKeyResponse) ProtoMessage() {}
 
 func (x *BlockKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[56]
+	mi := &file_internal_rpc_sa_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2850,7 +3254,7 @@ func (x *BlockKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockKeyResponse.ProtoReflect.Descriptor instead.
 func (*BlockKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{56}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{65}
 }
 
 type KeyBlockedRequest struct {
@@ -2862,7 +3266,7 @@ type KeyBlockedRequest struct {
 
 func (x *KeyBlockedRequest) Reset() {
 	*x = KeyBlockedRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[57]
+	mi := &file_internal_rpc_sa_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2874,7 +3278,7 @@ func (x *KeyBlockedRequest) String() string {
 func (*KeyBlockedRequest) ProtoMessage() {}
 
 func (x *KeyBlockedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[57]
+	mi := &file_internal_rpc_sa_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2887,7 +3291,7 @@ func (x *KeyBlockedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyBlockedRequest.ProtoReflect.Descriptor instead.
 func (*KeyBlockedRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{57}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *KeyBlockedRequest) GetSpkiSha256() []byte {
@@ -2906,7 +3310,7 @@ type KeyBlockedResponse struct {
 
 func (x *KeyBlockedResponse) Reset() {
 	*x = KeyBlockedResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[58]
+	mi := &file_internal_rpc_sa_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2918,7 +3322,7 @@ func (x *KeyBlockedResponse) String() string {
 func (*KeyBlockedResponse) ProtoMessage() {}
 
 func (x *KeyBlockedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[58]
+	mi := &file_internal_rpc_sa_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2931,7 +3335,7 @@ func (x *KeyBlockedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyBlockedResponse.ProtoReflect.Descriptor instead.
 func (*KeyBlockedResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{58}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *KeyBlockedResponse) GetBlocked() bool {
@@ -2952,7 +3356,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[59]
+	mi := &file_internal_rpc_sa_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2964,7 +3368,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[59]
+	mi := &file_internal_rpc_sa_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2977,7 +3381,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{59}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *LeaseRequest) GetName() string {
@@ -3010,7 +3414,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[60]
+	mi := &file_internal_rpc_sa_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3022,7 +3426,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[60]
+	mi := &file_internal_rpc_sa_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3035,7 +3439,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{60}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *LeaseResponse) GetHeld() bool {
@@ -3061,7 +3465,7 @@ type ExternalKey struct {
 
 func (x *ExternalKey) Reset() {
 	*x = ExternalKey{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[61]
+	mi := &file_internal_rpc_sa_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3073,7 +3477,7 @@ func (x *ExternalKey) String() string {
 func (*ExternalKey) ProtoMessage() {}
 
 func (x *ExternalKey) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[61]
+	mi := &file_internal_rpc_sa_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3086,7 +3490,7 @@ func (x *ExternalKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKey.ProtoReflect.Descriptor instead.
 func (*ExternalKey) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{61}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ExternalKey) GetId() string {
@@ -3154,7 +3558,7 @@ type CreateExternalKeyRequest struct {
 
 func (x *CreateExternalKeyRequest) Reset() {
 	*x = CreateExternalKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[62]
+	mi := &file_internal_rpc_sa_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3166,7 +3570,7 @@ func (x *CreateExternalKeyRequest) String() string {
 func (*CreateExternalKeyRequest) ProtoMessage() {}
 
 func (x *CreateExternalKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[62]
+	mi := &file_internal_rpc_sa_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3179,7 +3583,7 @@ func (x *CreateExternalKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateExternalKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateExternalKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{62}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *CreateExternalKeyRequest) GetKey() *ExternalKey {
@@ -3197,7 +3601,7 @@ type CreateExternalKeyResponse struct {
 
 func (x *CreateExternalKeyResponse) Reset() {
 	*x = CreateExternalKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[63]
+	mi := &file_internal_rpc_sa_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3209,7 +3613,7 @@ func (x *CreateExternalKeyResponse) String() string {
 func (*CreateExternalKeyResponse) ProtoMessage() {}
 
 func (x *CreateExternalKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[63]
+	mi := &file_internal_rpc_sa_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3222,7 +3626,7 @@ func (x *CreateExternalKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateExternalKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateExternalKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{63}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{72}
 }
 
 type ExternalKeyRequest struct {
@@ -3235,7 +3639,7 @@ type ExternalKeyRequest struct {
 
 func (x *ExternalKeyRequest) Reset() {
 	*x = ExternalKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[64]
+	mi := &file_internal_rpc_sa_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3247,7 +3651,7 @@ func (x *ExternalKeyRequest) String() string {
 func (*ExternalKeyRequest) ProtoMessage() {}
 
 func (x *ExternalKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[64]
+	mi := &file_internal_rpc_sa_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3260,7 +3664,7 @@ func (x *ExternalKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeyRequest.ProtoReflect.Descriptor instead.
 func (*ExternalKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{64}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ExternalKeyRequest) GetDirectory() string {
@@ -3286,7 +3690,7 @@ type ExternalKeyResponse struct {
 
 func (x *ExternalKeyResponse) Reset() {
 	*x = ExternalKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[65]
+	mi := &file_internal_rpc_sa_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3298,7 +3702,7 @@ func (x *ExternalKeyResponse) String() string {
 func (*ExternalKeyResponse) ProtoMessage() {}
 
 func (x *ExternalKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[65]
+	mi := &file_internal_rpc_sa_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3311,7 +3715,7 @@ func (x *ExternalKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeyResponse.ProtoReflect.Descriptor instead.
 func (*ExternalKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{65}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ExternalKeyResponse) GetKey() *ExternalKey {
@@ -3330,7 +3734,7 @@ type ExternalKeysRequest struct {
 
 func (x *ExternalKeysRequest) Reset() {
 	*x = ExternalKeysRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[66]
+	mi := &file_internal_rpc_sa_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3342,7 +3746,7 @@ func (x *ExternalKeysRequest) String() string {
 func (*ExternalKeysRequest) ProtoMessage() {}
 
 func (x *ExternalKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[66]
+	mi := &file_internal_rpc_sa_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3355,7 +3759,7 @@ func (x *ExternalKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeysRequest.ProtoReflect.Descriptor instead.
 func (*ExternalKeysRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{66}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ExternalKeysRequest) GetDirectory() string {
@@ -3374,7 +3778,7 @@ type ExternalKeysResponse struct {
 
 func (x *ExternalKeysResponse) Reset() {
 	*x = ExternalKeysResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[67]
+	mi := &file_internal_rpc_sa_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3386,7 +3790,7 @@ func (x *ExternalKeysResponse) String() string {
 func (*ExternalKeysResponse) ProtoMessage() {}
 
 func (x *ExternalKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[67]
+	mi := &file_internal_rpc_sa_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3399,7 +3803,7 @@ func (x *ExternalKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalKeysResponse.ProtoReflect.Descriptor instead.
 func (*ExternalKeysResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{67}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ExternalKeysResponse) GetKeys() []*ExternalKey {
@@ -3420,7 +3824,7 @@ type RevokeExternalKeyRequest struct {
 
 func (x *RevokeExternalKeyRequest) Reset() {
 	*x = RevokeExternalKeyRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[68]
+	mi := &file_internal_rpc_sa_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3432,7 +3836,7 @@ func (x *RevokeExternalKeyRequest) String() string {
 func (*RevokeExternalKeyRequest) ProtoMessage() {}
 
 func (x *RevokeExternalKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[68]
+	mi := &file_internal_rpc_sa_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3445,7 +3849,7 @@ func (x *RevokeExternalKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeExternalKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeExternalKeyRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{68}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *RevokeExternalKeyRequest) GetDirectory() string {
@@ -3477,7 +3881,7 @@ type RevokeExternalKeyResponse struct {
 
 func (x *RevokeExternalKeyResponse) Reset() {
 	*x = RevokeExternalKeyResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[69]
+	mi := &file_internal_rpc_sa_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3489,7 +3893,7 @@ func (x *RevokeExternalKeyResponse) String() string {
 func (*RevokeExternalKeyResponse) ProtoMessage() {}
 
 func (x *RevokeExternalKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[69]
+	mi := &file_internal_rpc_sa_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3502,7 +3906,7 @@ func (x *RevokeExternalKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeExternalKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeExternalKeyResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{69}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{78}
 }
 
 type RenewalOrder struct {
@@ -3522,7 +3926,7 @@ type RenewalOrder struct {
 
 func (x *RenewalOrder) Reset() {
 	*x = RenewalOrder{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[70]
+	mi := &file_internal_rpc_sa_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3534,7 +3938,7 @@ func (x *RenewalOrder) String() string {
 func (*RenewalOrder) ProtoMessage() {}
 
 func (x *RenewalOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[70]
+	mi := &file_internal_rpc_sa_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3547,7 +3951,7 @@ func (x *RenewalOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrder.ProtoReflect.Descriptor instead.
 func (*RenewalOrder) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{70}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *RenewalOrder) GetId() []byte {
@@ -3622,7 +4026,7 @@ type RenewalOrderRequest struct {
 
 func (x *RenewalOrderRequest) Reset() {
 	*x = RenewalOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[71]
+	mi := &file_internal_rpc_sa_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3634,7 +4038,7 @@ func (x *RenewalOrderRequest) String() string {
 func (*RenewalOrderRequest) ProtoMessage() {}
 
 func (x *RenewalOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[71]
+	mi := &file_internal_rpc_sa_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3647,7 +4051,7 @@ func (x *RenewalOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrderRequest.ProtoReflect.Descriptor instead.
 func (*RenewalOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{71}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *RenewalOrderRequest) GetCertificate() *acmepb.Certificate {
@@ -3666,7 +4070,7 @@ type RenewalOrderResponse struct {
 
 func (x *RenewalOrderResponse) Reset() {
 	*x = RenewalOrderResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[72]
+	mi := &file_internal_rpc_sa_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3678,7 +4082,7 @@ func (x *RenewalOrderResponse) String() string {
 func (*RenewalOrderResponse) ProtoMessage() {}
 
 func (x *RenewalOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[72]
+	mi := &file_internal_rpc_sa_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3691,7 +4095,7 @@ func (x *RenewalOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrderResponse.ProtoReflect.Descriptor instead.
 func (*RenewalOrderResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{72}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *RenewalOrderResponse) GetOrder() *RenewalOrder {
@@ -3710,7 +4114,7 @@ type CreateRenewalOrderRequest struct {
 
 func (x *CreateRenewalOrderRequest) Reset() {
 	*x = CreateRenewalOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[73]
+	mi := &file_internal_rpc_sa_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3722,7 +4126,7 @@ func (x *CreateRenewalOrderRequest) String() string {
 func (*CreateRenewalOrderRequest) ProtoMessage() {}
 
 func (x *CreateRenewalOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[73]
+	mi := &file_internal_rpc_sa_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3735,7 +4139,7 @@ func (x *CreateRenewalOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRenewalOrderRequest.ProtoReflect.Descriptor instead.
 func (*CreateRenewalOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{73}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *CreateRenewalOrderRequest) GetOrder() *RenewalOrder {
@@ -3753,7 +4157,7 @@ type CreateRenewalOrderResponse struct {
 
 func (x *CreateRenewalOrderResponse) Reset() {
 	*x = CreateRenewalOrderResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[74]
+	mi := &file_internal_rpc_sa_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3765,7 +4169,7 @@ func (x *CreateRenewalOrderResponse) String() string {
 func (*CreateRenewalOrderResponse) ProtoMessage() {}
 
 func (x *CreateRenewalOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[74]
+	mi := &file_internal_rpc_sa_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3778,7 +4182,7 @@ func (x *CreateRenewalOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRenewalOrderResponse.ProtoReflect.Descriptor instead.
 func (*CreateRenewalOrderResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{74}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{83}
 }
 
 type RenewalOrdersRequest struct {
@@ -3789,7 +4193,7 @@ type RenewalOrdersRequest struct {
 
 func (x *RenewalOrdersRequest) Reset() {
 	*x = RenewalOrdersRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[75]
+	mi := &file_internal_rpc_sa_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3801,7 +4205,7 @@ func (x *RenewalOrdersRequest) String() string {
 func (*RenewalOrdersRequest) ProtoMessage() {}
 
 func (x *RenewalOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[75]
+	mi := &file_internal_rpc_sa_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3814,7 +4218,7 @@ func (x *RenewalOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrdersRequest.ProtoReflect.Descriptor instead.
 func (*RenewalOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{75}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{84}
 }
 
 type RenewalOrdersResponse struct {
@@ -3826,7 +4230,7 @@ type RenewalOrdersResponse struct {
 
 func (x *RenewalOrdersResponse) Reset() {
 	*x = RenewalOrdersResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[76]
+	mi := &file_internal_rpc_sa_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3838,7 +4242,7 @@ func (x *RenewalOrdersResponse) String() string {
 func (*RenewalOrdersResponse) ProtoMessage() {}
 
 func (x *RenewalOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[76]
+	mi := &file_internal_rpc_sa_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3851,7 +4255,7 @@ func (x *RenewalOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewalOrdersResponse.ProtoReflect.Descriptor instead.
 func (*RenewalOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{76}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *RenewalOrdersResponse) GetOrders() []*RenewalOrder {
@@ -3871,7 +4275,7 @@ type CancelOrderRequest struct {
 
 func (x *CancelOrderRequest) Reset() {
 	*x = CancelOrderRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[77]
+	mi := &file_internal_rpc_sa_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3883,7 +4287,7 @@ func (x *CancelOrderRequest) String() string {
 func (*CancelOrderRequest) ProtoMessage() {}
 
 func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[77]
+	mi := &file_internal_rpc_sa_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3896,7 +4300,7 @@ func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{77}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *CancelOrderRequest) GetId() []byte {
@@ -3922,7 +4326,7 @@ type OrdersClaimedResponse struct {
 
 func (x *OrdersClaimedResponse) Reset() {
 	*x = OrdersClaimedResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[78]
+	mi := &file_internal_rpc_sa_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3934,7 +4338,7 @@ func (x *OrdersClaimedResponse) String() string {
 func (*OrdersClaimedResponse) ProtoMessage() {}
 
 func (x *OrdersClaimedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[78]
+	mi := &file_internal_rpc_sa_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3947,7 +4351,7 @@ func (x *OrdersClaimedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrdersClaimedResponse.ProtoReflect.Descriptor instead.
 func (*OrdersClaimedResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{78}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *OrdersClaimedResponse) GetOrders() []*acmepb.Order {
@@ -3969,7 +4373,7 @@ type InventoryRequest struct {
 
 func (x *InventoryRequest) Reset() {
 	*x = InventoryRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[79]
+	mi := &file_internal_rpc_sa_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3981,7 +4385,7 @@ func (x *InventoryRequest) String() string {
 func (*InventoryRequest) ProtoMessage() {}
 
 func (x *InventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[79]
+	mi := &file_internal_rpc_sa_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3994,7 +4398,7 @@ func (x *InventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InventoryRequest.ProtoReflect.Descriptor instead.
 func (*InventoryRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{79}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *InventoryRequest) GetExpiresAfter() *timestamppb.Timestamp {
@@ -4035,7 +4439,7 @@ type KeysToSweepRequest struct {
 
 func (x *KeysToSweepRequest) Reset() {
 	*x = KeysToSweepRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[80]
+	mi := &file_internal_rpc_sa_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4047,7 +4451,7 @@ func (x *KeysToSweepRequest) String() string {
 func (*KeysToSweepRequest) ProtoMessage() {}
 
 func (x *KeysToSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[80]
+	mi := &file_internal_rpc_sa_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4060,7 +4464,7 @@ func (x *KeysToSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysToSweepRequest.ProtoReflect.Descriptor instead.
 func (*KeysToSweepRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{80}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *KeysToSweepRequest) GetBefore() *timestamppb.Timestamp {
@@ -4086,7 +4490,7 @@ type KeysToSweepResponse struct {
 
 func (x *KeysToSweepResponse) Reset() {
 	*x = KeysToSweepResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[81]
+	mi := &file_internal_rpc_sa_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4098,7 +4502,7 @@ func (x *KeysToSweepResponse) String() string {
 func (*KeysToSweepResponse) ProtoMessage() {}
 
 func (x *KeysToSweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[81]
+	mi := &file_internal_rpc_sa_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4111,7 +4515,7 @@ func (x *KeysToSweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysToSweepResponse.ProtoReflect.Descriptor instead.
 func (*KeysToSweepResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{81}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *KeysToSweepResponse) GetKeys() []*BlockKeyRequest {
@@ -4133,7 +4537,7 @@ type RecordKeySweepRequest struct {
 
 func (x *RecordKeySweepRequest) Reset() {
 	*x = RecordKeySweepRequest{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[82]
+	mi := &file_internal_rpc_sa_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4145,7 +4549,7 @@ func (x *RecordKeySweepRequest) String() string {
 func (*RecordKeySweepRequest) ProtoMessage() {}
 
 func (x *RecordKeySweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[82]
+	mi := &file_internal_rpc_sa_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4158,7 +4562,7 @@ func (x *RecordKeySweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordKeySweepRequest.ProtoReflect.Descriptor instead.
 func (*RecordKeySweepRequest) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{82}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *RecordKeySweepRequest) GetSpkiSha256() []byte {
@@ -4197,7 +4601,7 @@ type RecordKeySweepResponse struct {
 
 func (x *RecordKeySweepResponse) Reset() {
 	*x = RecordKeySweepResponse{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[83]
+	mi := &file_internal_rpc_sa_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4209,7 +4613,7 @@ func (x *RecordKeySweepResponse) String() string {
 func (*RecordKeySweepResponse) ProtoMessage() {}
 
 func (x *RecordKeySweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[83]
+	mi := &file_internal_rpc_sa_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4222,7 +4626,7 @@ func (x *RecordKeySweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordKeySweepResponse.ProtoReflect.Descriptor instead.
 func (*RecordKeySweepResponse) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{83}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{92}
 }
 
 type RecordCAARequest_Entry struct {
@@ -4235,7 +4639,7 @@ type RecordCAARequest_Entry struct {
 
 func (x *RecordCAARequest_Entry) Reset() {
 	*x = RecordCAARequest_Entry{}
-	mi := &file_internal_rpc_sa_proto_msgTypes[84]
+	mi := &file_internal_rpc_sa_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4247,7 +4651,7 @@ func (x *RecordCAARequest_Entry) String() string {
 func (*RecordCAARequest_Entry) ProtoMessage() {}
 
 func (x *RecordCAARequest_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_rpc_sa_proto_msgTypes[84]
+	mi := &file_internal_rpc_sa_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4260,7 +4664,7 @@ func (x *RecordCAARequest_Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCAARequest_Entry.ProtoReflect.Descriptor instead.
 func (*RecordCAARequest_Entry) Descriptor() ([]byte, []int) {
-	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{37, 0}
+	return file_internal_rpc_sa_proto_rawDescGZIP(), []int{40, 0}
 }
 
 func (x *RecordCAARequest_Entry) GetAuthorization() []byte {
@@ -4300,7 +4704,16 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\tdirectory\x18\x01 \x01(\tR\tdirectory\x12\x1e\n" +
 	"\n" +
 	"thumbprint\x18\x02 \x01(\tR\n" +
-	"thumbprint\"\x1e\n" +
+	"thumbprint\".\n" +
+	"\x12AccountKeysRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\fR\aaccount\"?\n" +
+	"\x13AccountKeysResponse\x12(\n" +
+	"\x04keys\x18\x01 \x03(\v2\x14.cairn.sa.v1.UsedKeyR\x04keys\"[\n" +
+	"\aUsedKey\x12\x1e\n" +
+	"\n" +
+	"thumbprint\x18\x01 \x01(\tR\n" +
+	"thumbprint\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x1e\n" +
 	"\fOrderRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\"U\n" +
 	"\rOrdersRequest\x12\x18\n" +
@@ -4358,7 +4771,7 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\x12CreateOrderRequest\x12*\n" +
 	"\x05order\x18\x01 \x01(\v2\x14.cairn.acme.v1.OrderR\x05order\x12D\n" +
 	"\x0eauthorizations\x18\x02 \x03(\v2\x1c.cairn.acme.v1.AuthorizationR\x0eauthorizations\"\x15\n" +
-	"\x13CreateOrderResponse\"\xcd\x02\n" +
+	"\x13CreateOrderResponse\"\xe5\x02\n" +
 	"\x1dReusableAuthorizationsRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\fR\aaccount\x12;\n" +
 	"\videntifiers\x18\x02 \x03(\v2\x19.cairn.acme.v1.IdentifierR\videntifiers\x12;\n" +
@@ -4367,7 +4780,8 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"validUntil\x12=\n" +
 	"\fvalidated_by\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vvalidatedBy\x12\x18\n" +
 	"\apending\x18\x14 \x01(\bR\apending\x12?\n" +
-	"\rpending_until\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\fpendingUntil\"`\n" +
+	"\rpending_until\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\fpendingUntil\x12\x16\n" +
+	"\x06except\x18\x16 \x03(\tR\x06except\"`\n" +
 	"\x1aCreateAuthorizationRequest\x12B\n" +
 	"\rauthorization\x18\x01 \x01(\v2\x1c.cairn.acme.v1.AuthorizationR\rauthorization\"\x1d\n" +
 	"\x1bCreateAuthorizationResponse\"0\n" +
@@ -4425,7 +4839,18 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\x17CompleteIssuanceRequest\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\fR\x06serial\x12\x10\n" +
 	"\x03der\x18\x02 \x01(\fR\x03der\"\x1a\n" +
-	"\x18CompleteIssuanceResponse\"_\n" +
+	"\x18CompleteIssuanceResponse\"G\n" +
+	"\x1bRecordPrecertificateRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\fR\x06serial\x12\x10\n" +
+	"\x03der\x18\x02 \x01(\fR\x03der\"\x1e\n" +
+	"\x1cRecordPrecertificateResponse\"=\n" +
+	"\x11RecordSCTsRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\fR\x06serial\x12\x10\n" +
+	"\x03tbs\x18\x02 \x01(\fR\x03tbs\"\x14\n" +
+	"\x12RecordSCTsResponse\"3\n" +
+	"\x19CompleteSubmissionRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\fR\x06serial\"\x1c\n" +
+	"\x1aCompleteSubmissionResponse\"_\n" +
 	"\x13FailIssuanceRequest\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\fR\x06serial\x120\n" +
 	"\aproblem\x18\x02 \x01(\v2\x16.cairn.acme.v1.ProblemR\aproblem\"\x16\n" +
@@ -4553,10 +4978,11 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
 	"\x05found\x18\v \x01(\x03R\x05found\x12\x18\n" +
 	"\arevoked\x18\f \x01(\x03R\arevoked\"\x18\n" +
-	"\x16RecordKeySweepResponse2\xdb\x1f\n" +
+	"\x16RecordKeySweepResponse2\xac#\n" +
 	"\x10StorageAuthority\x12I\n" +
 	"\aAccount\x12\x1b.cairn.sa.v1.AccountRequest\x1a\x1c.cairn.sa.v1.AccountResponse\"\x03\x90\x02\x01\x12S\n" +
-	"\fAccountByKey\x12 .cairn.sa.v1.AccountByKeyRequest\x1a\x1c.cairn.sa.v1.AccountResponse\"\x03\x90\x02\x01\x12C\n" +
+	"\fAccountByKey\x12 .cairn.sa.v1.AccountByKeyRequest\x1a\x1c.cairn.sa.v1.AccountResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\vAccountKeys\x12\x1f.cairn.sa.v1.AccountKeysRequest\x1a .cairn.sa.v1.AccountKeysResponse\"\x03\x90\x02\x01\x12C\n" +
 	"\x05Order\x12\x19.cairn.sa.v1.OrderRequest\x1a\x1a.cairn.sa.v1.OrderResponse\"\x03\x90\x02\x01\x12F\n" +
 	"\x06Orders\x12\x1a.cairn.sa.v1.OrdersRequest\x1a\x1b.cairn.sa.v1.OrdersResponse\"\x03\x90\x02\x01\x12[\n" +
 	"\rAuthorization\x12!.cairn.sa.v1.AuthorizationRequest\x1a\".cairn.sa.v1.AuthorizationResponse\"\x03\x90\x02\x01\x12U\n" +
@@ -4580,7 +5006,12 @@ const file_internal_rpc_sa_proto_rawDesc = "" +
 	"\tRecordCAA\x12\x1d.cairn.sa.v1.RecordCAARequest\x1a\x1e.cairn.sa.v1.RecordCAAResponse\"\x03\x90\x02\x02\x12Y\n" +
 	"\x0eRecordIssuance\x12\".cairn.sa.v1.RecordIssuanceRequest\x1a#.cairn.sa.v1.RecordIssuanceResponse\x12N\n" +
 	"\x0eClaimIssuances\x12\x19.cairn.sa.v1.ClaimRequest\x1a!.cairn.sa.v1.CertificatesResponse\x12_\n" +
-	"\x10CompleteIssuance\x12$.cairn.sa.v1.CompleteIssuanceRequest\x1a%.cairn.sa.v1.CompleteIssuanceResponse\x12S\n" +
+	"\x10CompleteIssuance\x12$.cairn.sa.v1.CompleteIssuanceRequest\x1a%.cairn.sa.v1.CompleteIssuanceResponse\x12k\n" +
+	"\x14RecordPrecertificate\x12(.cairn.sa.v1.RecordPrecertificateRequest\x1a).cairn.sa.v1.RecordPrecertificateResponse\x12M\n" +
+	"\n" +
+	"RecordSCTs\x12\x1e.cairn.sa.v1.RecordSCTsRequest\x1a\x1f.cairn.sa.v1.RecordSCTsResponse\x12P\n" +
+	"\x10ClaimSubmissions\x12\x19.cairn.sa.v1.ClaimRequest\x1a!.cairn.sa.v1.CertificatesResponse\x12j\n" +
+	"\x12CompleteSubmission\x12&.cairn.sa.v1.CompleteSubmissionRequest\x1a'.cairn.sa.v1.CompleteSubmissionResponse\"\x03\x90\x02\x02\x12S\n" +
 	"\fFailIssuance\x12 .cairn.sa.v1.FailIssuanceRequest\x1a!.cairn.sa.v1.FailIssuanceResponse\x12A\n" +
 	"\x06Revoke\x12\x1a.cairn.sa.v1.RevokeRequest\x1a\x1b.cairn.sa.v1.RevokeResponse\x12U\n" +
 	"\vRevocations\x12\x1f.cairn.sa.v1.RevocationsRequest\x1a .cairn.sa.v1.RevocationsResponse\"\x03\x90\x02\x01\x12d\n" +
@@ -4617,7 +5048,7 @@ func file_internal_rpc_sa_proto_rawDescGZIP() []byte {
 	return file_internal_rpc_sa_proto_rawDescData
 }
 
-var file_internal_rpc_sa_proto_msgTypes = make([]protoimpl.MessageInfo, 85)
+var file_internal_rpc_sa_proto_msgTypes = make([]protoimpl.MessageInfo, 94)
 var file_internal_rpc_sa_proto_goTypes = []any{
 	(*AccountResponse)(nil),                // 0: cairn.sa.v1.AccountResponse
 	(*OrderResponse)(nil),                  // 1: cairn.sa.v1.OrderResponse
@@ -4627,260 +5058,281 @@ var file_internal_rpc_sa_proto_goTypes = []any{
 	(*CertificatesResponse)(nil),           // 5: cairn.sa.v1.CertificatesResponse
 	(*AccountRequest)(nil),                 // 6: cairn.sa.v1.AccountRequest
 	(*AccountByKeyRequest)(nil),            // 7: cairn.sa.v1.AccountByKeyRequest
-	(*OrderRequest)(nil),                   // 8: cairn.sa.v1.OrderRequest
-	(*OrdersRequest)(nil),                  // 9: cairn.sa.v1.OrdersRequest
-	(*OrdersResponse)(nil),                 // 10: cairn.sa.v1.OrdersResponse
-	(*AuthorizationRequest)(nil),           // 11: cairn.sa.v1.AuthorizationRequest
-	(*CertificateRequest)(nil),             // 12: cairn.sa.v1.CertificateRequest
-	(*IssuerRequest)(nil),                  // 13: cairn.sa.v1.IssuerRequest
-	(*IssuerResponse)(nil),                 // 14: cairn.sa.v1.IssuerResponse
-	(*IssuersRequest)(nil),                 // 15: cairn.sa.v1.IssuersRequest
-	(*IssuersResponse)(nil),                // 16: cairn.sa.v1.IssuersResponse
-	(*CRLRequest)(nil),                     // 17: cairn.sa.v1.CRLRequest
-	(*CRLResponse)(nil),                    // 18: cairn.sa.v1.CRLResponse
-	(*CertificateRevocationList)(nil),      // 19: cairn.sa.v1.CertificateRevocationList
-	(*PingRequest)(nil),                    // 20: cairn.sa.v1.PingRequest
-	(*PingResponse)(nil),                   // 21: cairn.sa.v1.PingResponse
-	(*CreateAccountRequest)(nil),           // 22: cairn.sa.v1.CreateAccountRequest
-	(*CreateAccountResponse)(nil),          // 23: cairn.sa.v1.CreateAccountResponse
-	(*UpdateAccountRequest)(nil),           // 24: cairn.sa.v1.UpdateAccountRequest
-	(*ChangeAccountKeyRequest)(nil),        // 25: cairn.sa.v1.ChangeAccountKeyRequest
-	(*CreateOrderRequest)(nil),             // 26: cairn.sa.v1.CreateOrderRequest
-	(*CreateOrderResponse)(nil),            // 27: cairn.sa.v1.CreateOrderResponse
-	(*ReusableAuthorizationsRequest)(nil),  // 28: cairn.sa.v1.ReusableAuthorizationsRequest
-	(*CreateAuthorizationRequest)(nil),     // 29: cairn.sa.v1.CreateAuthorizationRequest
-	(*CreateAuthorizationResponse)(nil),    // 30: cairn.sa.v1.CreateAuthorizationResponse
-	(*DeactivateAuthorizationRequest)(nil), // 31: cairn.sa.v1.DeactivateAuthorizationRequest
-	(*BeginValidationRequest)(nil),         // 32: cairn.sa.v1.BeginValidationRequest
-	(*ClaimRequest)(nil),                   // 33: cairn.sa.v1.ClaimRequest
-	(*RetryValidationRequest)(nil),         // 34: cairn.sa.v1.RetryValidationRequest
-	(*RetryValidationResponse)(nil),        // 35: cairn.sa.v1.RetryValidationResponse
-	(*CompleteValidationRequest)(nil),      // 36: cairn.sa.v1.CompleteValidationRequest
-	(*RecordCAARequest)(nil),               // 37: cairn.sa.v1.RecordCAARequest
-	(*RecordCAAResponse)(nil),              // 38: cairn.sa.v1.RecordCAAResponse
-	(*RecordIssuanceRequest)(nil),          // 39: cairn.sa.v1.RecordIssuanceRequest
-	(*RecordIssuanceResponse)(nil),         // 40: cairn.sa.v1.RecordIssuanceResponse
-	(*CompleteIssuanceRequest)(nil),        // 41: cairn.sa.v1.CompleteIssuanceRequest
-	(*CompleteIssuanceResponse)(nil),       // 42: cairn.sa.v1.CompleteIssuanceResponse
-	(*FailIssuanceRequest)(nil),            // 43: cairn.sa.v1.FailIssuanceRequest
-	(*FailIssuanceResponse)(nil),           // 44: cairn.sa.v1.FailIssuanceResponse
-	(*RevokeRequest)(nil),                  // 45: cairn.sa.v1.RevokeRequest
-	(*RevokeResponse)(nil),                 // 46: cairn.sa.v1.RevokeResponse
-	(*RevocationsRequest)(nil),             // 47: cairn.sa.v1.RevocationsRequest
-	(*RevocationsResponse)(nil),            // 48: cairn.sa.v1.RevocationsResponse
-	(*LatestRevocationRequest)(nil),        // 49: cairn.sa.v1.LatestRevocationRequest
-	(*LatestRevocationResponse)(nil),       // 50: cairn.sa.v1.LatestRevocationResponse
-	(*PublishCRLRequest)(nil),              // 51: cairn.sa.v1.PublishCRLRequest
-	(*PublishCRLResponse)(nil),             // 52: cairn.sa.v1.PublishCRLResponse
-	(*PutIssuerRequest)(nil),               // 53: cairn.sa.v1.PutIssuerRequest
-	(*PutIssuerResponse)(nil),              // 54: cairn.sa.v1.PutIssuerResponse
-	(*BlockKeyRequest)(nil),                // 55: cairn.sa.v1.BlockKeyRequest
-	(*BlockKeyResponse)(nil),               // 56: cairn.sa.v1.BlockKeyResponse
-	(*KeyBlockedRequest)(nil),              // 57: cairn.sa.v1.KeyBlockedRequest
-	(*KeyBlockedResponse)(nil),             // 58: cairn.sa.v1.KeyBlockedResponse
-	(*LeaseRequest)(nil),                   // 59: cairn.sa.v1.LeaseRequest
-	(*LeaseResponse)(nil),                  // 60: cairn.sa.v1.LeaseResponse
-	(*ExternalKey)(nil),                    // 61: cairn.sa.v1.ExternalKey
-	(*CreateExternalKeyRequest)(nil),       // 62: cairn.sa.v1.CreateExternalKeyRequest
-	(*CreateExternalKeyResponse)(nil),      // 63: cairn.sa.v1.CreateExternalKeyResponse
-	(*ExternalKeyRequest)(nil),             // 64: cairn.sa.v1.ExternalKeyRequest
-	(*ExternalKeyResponse)(nil),            // 65: cairn.sa.v1.ExternalKeyResponse
-	(*ExternalKeysRequest)(nil),            // 66: cairn.sa.v1.ExternalKeysRequest
-	(*ExternalKeysResponse)(nil),           // 67: cairn.sa.v1.ExternalKeysResponse
-	(*RevokeExternalKeyRequest)(nil),       // 68: cairn.sa.v1.RevokeExternalKeyRequest
-	(*RevokeExternalKeyResponse)(nil),      // 69: cairn.sa.v1.RevokeExternalKeyResponse
-	(*RenewalOrder)(nil),                   // 70: cairn.sa.v1.RenewalOrder
-	(*RenewalOrderRequest)(nil),            // 71: cairn.sa.v1.RenewalOrderRequest
-	(*RenewalOrderResponse)(nil),           // 72: cairn.sa.v1.RenewalOrderResponse
-	(*CreateRenewalOrderRequest)(nil),      // 73: cairn.sa.v1.CreateRenewalOrderRequest
-	(*CreateRenewalOrderResponse)(nil),     // 74: cairn.sa.v1.CreateRenewalOrderResponse
-	(*RenewalOrdersRequest)(nil),           // 75: cairn.sa.v1.RenewalOrdersRequest
-	(*RenewalOrdersResponse)(nil),          // 76: cairn.sa.v1.RenewalOrdersResponse
-	(*CancelOrderRequest)(nil),             // 77: cairn.sa.v1.CancelOrderRequest
-	(*OrdersClaimedResponse)(nil),          // 78: cairn.sa.v1.OrdersClaimedResponse
-	(*InventoryRequest)(nil),               // 79: cairn.sa.v1.InventoryRequest
-	(*KeysToSweepRequest)(nil),             // 80: cairn.sa.v1.KeysToSweepRequest
-	(*KeysToSweepResponse)(nil),            // 81: cairn.sa.v1.KeysToSweepResponse
-	(*RecordKeySweepRequest)(nil),          // 82: cairn.sa.v1.RecordKeySweepRequest
-	(*RecordKeySweepResponse)(nil),         // 83: cairn.sa.v1.RecordKeySweepResponse
-	(*RecordCAARequest_Entry)(nil),         // 84: cairn.sa.v1.RecordCAARequest.Entry
-	(*acmepb.Account)(nil),                 // 85: cairn.acme.v1.Account
-	(*acmepb.Order)(nil),                   // 86: cairn.acme.v1.Order
-	(*acmepb.Authorization)(nil),           // 87: cairn.acme.v1.Authorization
-	(*acmepb.Certificate)(nil),             // 88: cairn.acme.v1.Certificate
-	(*acmepb.Issuer)(nil),                  // 89: cairn.acme.v1.Issuer
-	(*timestamppb.Timestamp)(nil),          // 90: google.protobuf.Timestamp
-	(*acmepb.Strings)(nil),                 // 91: cairn.acme.v1.Strings
-	(*acmepb.Identifier)(nil),              // 92: cairn.acme.v1.Identifier
-	(*acmepb.Problem)(nil),                 // 93: cairn.acme.v1.Problem
-	(*acmepb.Evidence)(nil),                // 94: cairn.acme.v1.Evidence
-	(*acmepb.Revocation)(nil),              // 95: cairn.acme.v1.Revocation
-	(*acmepb.CAAEvidence)(nil),             // 96: cairn.acme.v1.CAAEvidence
+	(*AccountKeysRequest)(nil),             // 8: cairn.sa.v1.AccountKeysRequest
+	(*AccountKeysResponse)(nil),            // 9: cairn.sa.v1.AccountKeysResponse
+	(*UsedKey)(nil),                        // 10: cairn.sa.v1.UsedKey
+	(*OrderRequest)(nil),                   // 11: cairn.sa.v1.OrderRequest
+	(*OrdersRequest)(nil),                  // 12: cairn.sa.v1.OrdersRequest
+	(*OrdersResponse)(nil),                 // 13: cairn.sa.v1.OrdersResponse
+	(*AuthorizationRequest)(nil),           // 14: cairn.sa.v1.AuthorizationRequest
+	(*CertificateRequest)(nil),             // 15: cairn.sa.v1.CertificateRequest
+	(*IssuerRequest)(nil),                  // 16: cairn.sa.v1.IssuerRequest
+	(*IssuerResponse)(nil),                 // 17: cairn.sa.v1.IssuerResponse
+	(*IssuersRequest)(nil),                 // 18: cairn.sa.v1.IssuersRequest
+	(*IssuersResponse)(nil),                // 19: cairn.sa.v1.IssuersResponse
+	(*CRLRequest)(nil),                     // 20: cairn.sa.v1.CRLRequest
+	(*CRLResponse)(nil),                    // 21: cairn.sa.v1.CRLResponse
+	(*CertificateRevocationList)(nil),      // 22: cairn.sa.v1.CertificateRevocationList
+	(*PingRequest)(nil),                    // 23: cairn.sa.v1.PingRequest
+	(*PingResponse)(nil),                   // 24: cairn.sa.v1.PingResponse
+	(*CreateAccountRequest)(nil),           // 25: cairn.sa.v1.CreateAccountRequest
+	(*CreateAccountResponse)(nil),          // 26: cairn.sa.v1.CreateAccountResponse
+	(*UpdateAccountRequest)(nil),           // 27: cairn.sa.v1.UpdateAccountRequest
+	(*ChangeAccountKeyRequest)(nil),        // 28: cairn.sa.v1.ChangeAccountKeyRequest
+	(*CreateOrderRequest)(nil),             // 29: cairn.sa.v1.CreateOrderRequest
+	(*CreateOrderResponse)(nil),            // 30: cairn.sa.v1.CreateOrderResponse
+	(*ReusableAuthorizationsRequest)(nil),  // 31: cairn.sa.v1.ReusableAuthorizationsRequest
+	(*CreateAuthorizationRequest)(nil),     // 32: cairn.sa.v1.CreateAuthorizationRequest
+	(*CreateAuthorizationResponse)(nil),    // 33: cairn.sa.v1.CreateAuthorizationResponse
+	(*DeactivateAuthorizationRequest)(nil), // 34: cairn.sa.v1.DeactivateAuthorizationRequest
+	(*BeginValidationRequest)(nil),         // 35: cairn.sa.v1.BeginValidationRequest
+	(*ClaimRequest)(nil),                   // 36: cairn.sa.v1.ClaimRequest
+	(*RetryValidationRequest)(nil),         // 37: cairn.sa.v1.RetryValidationRequest
+	(*RetryValidationResponse)(nil),        // 38: cairn.sa.v1.RetryValidationResponse
+	(*CompleteValidationRequest)(nil),      // 39: cairn.sa.v1.CompleteValidationRequest
+	(*RecordCAARequest)(nil),               // 40: cairn.sa.v1.RecordCAARequest
+	(*RecordCAAResponse)(nil),              // 41: cairn.sa.v1.RecordCAAResponse
+	(*RecordIssuanceRequest)(nil),          // 42: cairn.sa.v1.RecordIssuanceRequest
+	(*RecordIssuanceResponse)(nil),         // 43: cairn.sa.v1.RecordIssuanceResponse
+	(*CompleteIssuanceRequest)(nil),        // 44: cairn.sa.v1.CompleteIssuanceRequest
+	(*CompleteIssuanceResponse)(nil),       // 45: cairn.sa.v1.CompleteIssuanceResponse
+	(*RecordPrecertificateRequest)(nil),    // 46: cairn.sa.v1.RecordPrecertificateRequest
+	(*RecordPrecertificateResponse)(nil),   // 47: cairn.sa.v1.RecordPrecertificateResponse
+	(*RecordSCTsRequest)(nil),              // 48: cairn.sa.v1.RecordSCTsRequest
+	(*RecordSCTsResponse)(nil),             // 49: cairn.sa.v1.RecordSCTsResponse
+	(*CompleteSubmissionRequest)(nil),      // 50: cairn.sa.v1.CompleteSubmissionRequest
+	(*CompleteSubmissionResponse)(nil),     // 51: cairn.sa.v1.CompleteSubmissionResponse
+	(*FailIssuanceRequest)(nil),            // 52: cairn.sa.v1.FailIssuanceRequest
+	(*FailIssuanceResponse)(nil),           // 53: cairn.sa.v1.FailIssuanceResponse
+	(*RevokeRequest)(nil),                  // 54: cairn.sa.v1.RevokeRequest
+	(*RevokeResponse)(nil),                 // 55: cairn.sa.v1.RevokeResponse
+	(*RevocationsRequest)(nil),             // 56: cairn.sa.v1.RevocationsRequest
+	(*RevocationsResponse)(nil),            // 57: cairn.sa.v1.RevocationsResponse
+	(*LatestRevocationRequest)(nil),        // 58: cairn.sa.v1.LatestRevocationRequest
+	(*LatestRevocationResponse)(nil),       // 59: cairn.sa.v1.LatestRevocationResponse
+	(*PublishCRLRequest)(nil),              // 60: cairn.sa.v1.PublishCRLRequest
+	(*PublishCRLResponse)(nil),             // 61: cairn.sa.v1.PublishCRLResponse
+	(*PutIssuerRequest)(nil),               // 62: cairn.sa.v1.PutIssuerRequest
+	(*PutIssuerResponse)(nil),              // 63: cairn.sa.v1.PutIssuerResponse
+	(*BlockKeyRequest)(nil),                // 64: cairn.sa.v1.BlockKeyRequest
+	(*BlockKeyResponse)(nil),               // 65: cairn.sa.v1.BlockKeyResponse
+	(*KeyBlockedRequest)(nil),              // 66: cairn.sa.v1.KeyBlockedRequest
+	(*KeyBlockedResponse)(nil),             // 67: cairn.sa.v1.KeyBlockedResponse
+	(*LeaseRequest)(nil),                   // 68: cairn.sa.v1.LeaseRequest
+	(*LeaseResponse)(nil),                  // 69: cairn.sa.v1.LeaseResponse
+	(*ExternalKey)(nil),                    // 70: cairn.sa.v1.ExternalKey
+	(*CreateExternalKeyRequest)(nil),       // 71: cairn.sa.v1.CreateExternalKeyRequest
+	(*CreateExternalKeyResponse)(nil),      // 72: cairn.sa.v1.CreateExternalKeyResponse
+	(*ExternalKeyRequest)(nil),             // 73: cairn.sa.v1.ExternalKeyRequest
+	(*ExternalKeyResponse)(nil),            // 74: cairn.sa.v1.ExternalKeyResponse
+	(*ExternalKeysRequest)(nil),            // 75: cairn.sa.v1.ExternalKeysRequest
+	(*ExternalKeysResponse)(nil),           // 76: cairn.sa.v1.ExternalKeysResponse
+	(*RevokeExternalKeyRequest)(nil),       // 77: cairn.sa.v1.RevokeExternalKeyRequest
+	(*RevokeExternalKeyResponse)(nil),      // 78: cairn.sa.v1.RevokeExternalKeyResponse
+	(*RenewalOrder)(nil),                   // 79: cairn.sa.v1.RenewalOrder
+	(*RenewalOrderRequest)(nil),            // 80: cairn.sa.v1.RenewalOrderRequest
+	(*RenewalOrderResponse)(nil),           // 81: cairn.sa.v1.RenewalOrderResponse
+	(*CreateRenewalOrderRequest)(nil),      // 82: cairn.sa.v1.CreateRenewalOrderRequest
+	(*CreateRenewalOrderResponse)(nil),     // 83: cairn.sa.v1.CreateRenewalOrderResponse
+	(*RenewalOrdersRequest)(nil),           // 84: cairn.sa.v1.RenewalOrdersRequest
+	(*RenewalOrdersResponse)(nil),          // 85: cairn.sa.v1.RenewalOrdersResponse
+	(*CancelOrderRequest)(nil),             // 86: cairn.sa.v1.CancelOrderRequest
+	(*OrdersClaimedResponse)(nil),          // 87: cairn.sa.v1.OrdersClaimedResponse
+	(*InventoryRequest)(nil),               // 88: cairn.sa.v1.InventoryRequest
+	(*KeysToSweepRequest)(nil),             // 89: cairn.sa.v1.KeysToSweepRequest
+	(*KeysToSweepResponse)(nil),            // 90: cairn.sa.v1.KeysToSweepResponse
+	(*RecordKeySweepRequest)(nil),          // 91: cairn.sa.v1.RecordKeySweepRequest
+	(*RecordKeySweepResponse)(nil),         // 92: cairn.sa.v1.RecordKeySweepResponse
+	(*RecordCAARequest_Entry)(nil),         // 93: cairn.sa.v1.RecordCAARequest.Entry
+	(*acmepb.Account)(nil),                 // 94: cairn.acme.v1.Account
+	(*acmepb.Order)(nil),                   // 95: cairn.acme.v1.Order
+	(*acmepb.Authorization)(nil),           // 96: cairn.acme.v1.Authorization
+	(*acmepb.Certificate)(nil),             // 97: cairn.acme.v1.Certificate
+	(*timestamppb.Timestamp)(nil),          // 98: google.protobuf.Timestamp
+	(*acmepb.Issuer)(nil),                  // 99: cairn.acme.v1.Issuer
+	(*acmepb.Strings)(nil),                 // 100: cairn.acme.v1.Strings
+	(*acmepb.Identifier)(nil),              // 101: cairn.acme.v1.Identifier
+	(*acmepb.Problem)(nil),                 // 102: cairn.acme.v1.Problem
+	(*acmepb.Evidence)(nil),                // 103: cairn.acme.v1.Evidence
+	(*acmepb.Revocation)(nil),              // 104: cairn.acme.v1.Revocation
+	(*acmepb.CAAEvidence)(nil),             // 105: cairn.acme.v1.CAAEvidence
 }
 var file_internal_rpc_sa_proto_depIdxs = []int32{
-	85,  // 0: cairn.sa.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
-	86,  // 1: cairn.sa.v1.OrderResponse.order:type_name -> cairn.acme.v1.Order
-	87,  // 2: cairn.sa.v1.AuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
-	87,  // 3: cairn.sa.v1.AuthorizationsResponse.authorizations:type_name -> cairn.acme.v1.Authorization
-	88,  // 4: cairn.sa.v1.CertificateResponse.certificate:type_name -> cairn.acme.v1.Certificate
-	88,  // 5: cairn.sa.v1.CertificatesResponse.certificates:type_name -> cairn.acme.v1.Certificate
-	89,  // 6: cairn.sa.v1.IssuerResponse.issuer:type_name -> cairn.acme.v1.Issuer
-	89,  // 7: cairn.sa.v1.IssuersResponse.issuers:type_name -> cairn.acme.v1.Issuer
-	19,  // 8: cairn.sa.v1.CRLResponse.crl:type_name -> cairn.sa.v1.CertificateRevocationList
-	90,  // 9: cairn.sa.v1.CertificateRevocationList.this_update:type_name -> google.protobuf.Timestamp
-	90,  // 10: cairn.sa.v1.CertificateRevocationList.next_update:type_name -> google.protobuf.Timestamp
-	85,  // 11: cairn.sa.v1.CreateAccountRequest.account:type_name -> cairn.acme.v1.Account
-	85,  // 12: cairn.sa.v1.CreateAccountResponse.stored:type_name -> cairn.acme.v1.Account
-	91,  // 13: cairn.sa.v1.UpdateAccountRequest.contacts:type_name -> cairn.acme.v1.Strings
-	86,  // 14: cairn.sa.v1.CreateOrderRequest.order:type_name -> cairn.acme.v1.Order
-	87,  // 15: cairn.sa.v1.CreateOrderRequest.authorizations:type_name -> cairn.acme.v1.Authorization
-	92,  // 16: cairn.sa.v1.ReusableAuthorizationsRequest.identifiers:type_name -> cairn.acme.v1.Identifier
-	90,  // 17: cairn.sa.v1.ReusableAuthorizationsRequest.valid_until:type_name -> google.protobuf.Timestamp
-	90,  // 18: cairn.sa.v1.ReusableAuthorizationsRequest.validated_by:type_name -> google.protobuf.Timestamp
-	90,  // 19: cairn.sa.v1.ReusableAuthorizationsRequest.pending_until:type_name -> google.protobuf.Timestamp
-	87,  // 20: cairn.sa.v1.CreateAuthorizationRequest.authorization:type_name -> cairn.acme.v1.Authorization
-	90,  // 21: cairn.sa.v1.BeginValidationRequest.lease_until:type_name -> google.protobuf.Timestamp
-	90,  // 22: cairn.sa.v1.ClaimRequest.lease_until:type_name -> google.protobuf.Timestamp
-	93,  // 23: cairn.sa.v1.RetryValidationRequest.error:type_name -> cairn.acme.v1.Problem
-	90,  // 24: cairn.sa.v1.RetryValidationRequest.next_try:type_name -> google.protobuf.Timestamp
-	93,  // 25: cairn.sa.v1.CompleteValidationRequest.problem:type_name -> cairn.acme.v1.Problem
-	90,  // 26: cairn.sa.v1.CompleteValidationRequest.validated:type_name -> google.protobuf.Timestamp
-	90,  // 27: cairn.sa.v1.CompleteValidationRequest.expires:type_name -> google.protobuf.Timestamp
-	94,  // 28: cairn.sa.v1.CompleteValidationRequest.evidence:type_name -> cairn.acme.v1.Evidence
-	84,  // 29: cairn.sa.v1.RecordCAARequest.evidence:type_name -> cairn.sa.v1.RecordCAARequest.Entry
-	88,  // 30: cairn.sa.v1.RecordIssuanceRequest.certificate:type_name -> cairn.acme.v1.Certificate
-	90,  // 31: cairn.sa.v1.RecordIssuanceRequest.lease_until:type_name -> google.protobuf.Timestamp
-	90,  // 32: cairn.sa.v1.RecordIssuanceRequest.next_renewal:type_name -> google.protobuf.Timestamp
-	93,  // 33: cairn.sa.v1.FailIssuanceRequest.problem:type_name -> cairn.acme.v1.Problem
-	95,  // 34: cairn.sa.v1.RevokeRequest.revocation:type_name -> cairn.acme.v1.Revocation
-	90,  // 35: cairn.sa.v1.RevocationsRequest.expires_after:type_name -> google.protobuf.Timestamp
-	95,  // 36: cairn.sa.v1.RevocationsResponse.revocations:type_name -> cairn.acme.v1.Revocation
-	90,  // 37: cairn.sa.v1.LatestRevocationResponse.at:type_name -> google.protobuf.Timestamp
-	19,  // 38: cairn.sa.v1.PublishCRLRequest.crl:type_name -> cairn.sa.v1.CertificateRevocationList
-	89,  // 39: cairn.sa.v1.PutIssuerRequest.issuer:type_name -> cairn.acme.v1.Issuer
-	90,  // 40: cairn.sa.v1.BlockKeyRequest.at:type_name -> google.protobuf.Timestamp
-	90,  // 41: cairn.sa.v1.LeaseRequest.until:type_name -> google.protobuf.Timestamp
-	90,  // 42: cairn.sa.v1.ExternalKey.created_at:type_name -> google.protobuf.Timestamp
-	90,  // 43: cairn.sa.v1.ExternalKey.revoked_at:type_name -> google.protobuf.Timestamp
-	61,  // 44: cairn.sa.v1.CreateExternalKeyRequest.key:type_name -> cairn.sa.v1.ExternalKey
-	61,  // 45: cairn.sa.v1.ExternalKeyResponse.key:type_name -> cairn.sa.v1.ExternalKey
-	61,  // 46: cairn.sa.v1.ExternalKeysResponse.keys:type_name -> cairn.sa.v1.ExternalKey
-	90,  // 47: cairn.sa.v1.RevokeExternalKeyRequest.at:type_name -> google.protobuf.Timestamp
-	90,  // 48: cairn.sa.v1.RenewalOrder.issued_from:type_name -> google.protobuf.Timestamp
-	90,  // 49: cairn.sa.v1.RenewalOrder.issued_before:type_name -> google.protobuf.Timestamp
-	90,  // 50: cairn.sa.v1.RenewalOrder.start:type_name -> google.protobuf.Timestamp
-	90,  // 51: cairn.sa.v1.RenewalOrder.end:type_name -> google.protobuf.Timestamp
-	90,  // 52: cairn.sa.v1.RenewalOrder.created_at:type_name -> google.protobuf.Timestamp
-	88,  // 53: cairn.sa.v1.RenewalOrderRequest.certificate:type_name -> cairn.acme.v1.Certificate
-	70,  // 54: cairn.sa.v1.RenewalOrderResponse.order:type_name -> cairn.sa.v1.RenewalOrder
-	70,  // 55: cairn.sa.v1.CreateRenewalOrderRequest.order:type_name -> cairn.sa.v1.RenewalOrder
-	70,  // 56: cairn.sa.v1.RenewalOrdersResponse.orders:type_name -> cairn.sa.v1.RenewalOrder
-	90,  // 57: cairn.sa.v1.CancelOrderRequest.at:type_name -> google.protobuf.Timestamp
-	86,  // 58: cairn.sa.v1.OrdersClaimedResponse.orders:type_name -> cairn.acme.v1.Order
-	90,  // 59: cairn.sa.v1.InventoryRequest.expires_after:type_name -> google.protobuf.Timestamp
-	90,  // 60: cairn.sa.v1.KeysToSweepRequest.before:type_name -> google.protobuf.Timestamp
-	55,  // 61: cairn.sa.v1.KeysToSweepResponse.keys:type_name -> cairn.sa.v1.BlockKeyRequest
-	90,  // 62: cairn.sa.v1.RecordKeySweepRequest.at:type_name -> google.protobuf.Timestamp
-	96,  // 63: cairn.sa.v1.RecordCAARequest.Entry.evidence:type_name -> cairn.acme.v1.CAAEvidence
-	6,   // 64: cairn.sa.v1.StorageAuthority.Account:input_type -> cairn.sa.v1.AccountRequest
-	7,   // 65: cairn.sa.v1.StorageAuthority.AccountByKey:input_type -> cairn.sa.v1.AccountByKeyRequest
-	8,   // 66: cairn.sa.v1.StorageAuthority.Order:input_type -> cairn.sa.v1.OrderRequest
-	9,   // 67: cairn.sa.v1.StorageAuthority.Orders:input_type -> cairn.sa.v1.OrdersRequest
-	11,  // 68: cairn.sa.v1.StorageAuthority.Authorization:input_type -> cairn.sa.v1.AuthorizationRequest
-	12,  // 69: cairn.sa.v1.StorageAuthority.Certificate:input_type -> cairn.sa.v1.CertificateRequest
-	13,  // 70: cairn.sa.v1.StorageAuthority.Issuer:input_type -> cairn.sa.v1.IssuerRequest
-	15,  // 71: cairn.sa.v1.StorageAuthority.Issuers:input_type -> cairn.sa.v1.IssuersRequest
-	17,  // 72: cairn.sa.v1.StorageAuthority.CRL:input_type -> cairn.sa.v1.CRLRequest
-	71,  // 73: cairn.sa.v1.StorageAuthority.RenewalOrder:input_type -> cairn.sa.v1.RenewalOrderRequest
-	20,  // 74: cairn.sa.v1.StorageAuthority.Ping:input_type -> cairn.sa.v1.PingRequest
-	22,  // 75: cairn.sa.v1.StorageAuthority.CreateAccount:input_type -> cairn.sa.v1.CreateAccountRequest
-	24,  // 76: cairn.sa.v1.StorageAuthority.UpdateAccount:input_type -> cairn.sa.v1.UpdateAccountRequest
-	25,  // 77: cairn.sa.v1.StorageAuthority.ChangeAccountKey:input_type -> cairn.sa.v1.ChangeAccountKeyRequest
-	26,  // 78: cairn.sa.v1.StorageAuthority.CreateOrder:input_type -> cairn.sa.v1.CreateOrderRequest
-	28,  // 79: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:input_type -> cairn.sa.v1.ReusableAuthorizationsRequest
-	29,  // 80: cairn.sa.v1.StorageAuthority.CreateAuthorization:input_type -> cairn.sa.v1.CreateAuthorizationRequest
-	31,  // 81: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:input_type -> cairn.sa.v1.DeactivateAuthorizationRequest
-	32,  // 82: cairn.sa.v1.StorageAuthority.BeginValidation:input_type -> cairn.sa.v1.BeginValidationRequest
-	33,  // 83: cairn.sa.v1.StorageAuthority.ClaimValidations:input_type -> cairn.sa.v1.ClaimRequest
-	34,  // 84: cairn.sa.v1.StorageAuthority.RetryValidation:input_type -> cairn.sa.v1.RetryValidationRequest
-	36,  // 85: cairn.sa.v1.StorageAuthority.CompleteValidation:input_type -> cairn.sa.v1.CompleteValidationRequest
-	37,  // 86: cairn.sa.v1.StorageAuthority.RecordCAA:input_type -> cairn.sa.v1.RecordCAARequest
-	39,  // 87: cairn.sa.v1.StorageAuthority.RecordIssuance:input_type -> cairn.sa.v1.RecordIssuanceRequest
-	33,  // 88: cairn.sa.v1.StorageAuthority.ClaimIssuances:input_type -> cairn.sa.v1.ClaimRequest
-	41,  // 89: cairn.sa.v1.StorageAuthority.CompleteIssuance:input_type -> cairn.sa.v1.CompleteIssuanceRequest
-	43,  // 90: cairn.sa.v1.StorageAuthority.FailIssuance:input_type -> cairn.sa.v1.FailIssuanceRequest
-	45,  // 91: cairn.sa.v1.StorageAuthority.Revoke:input_type -> cairn.sa.v1.RevokeRequest
-	47,  // 92: cairn.sa.v1.StorageAuthority.Revocations:input_type -> cairn.sa.v1.RevocationsRequest
-	49,  // 93: cairn.sa.v1.StorageAuthority.LatestRevocation:input_type -> cairn.sa.v1.LatestRevocationRequest
-	51,  // 94: cairn.sa.v1.StorageAuthority.PublishCRL:input_type -> cairn.sa.v1.PublishCRLRequest
-	53,  // 95: cairn.sa.v1.StorageAuthority.PutIssuer:input_type -> cairn.sa.v1.PutIssuerRequest
-	55,  // 96: cairn.sa.v1.StorageAuthority.BlockKey:input_type -> cairn.sa.v1.BlockKeyRequest
-	57,  // 97: cairn.sa.v1.StorageAuthority.KeyBlocked:input_type -> cairn.sa.v1.KeyBlockedRequest
-	59,  // 98: cairn.sa.v1.StorageAuthority.Lease:input_type -> cairn.sa.v1.LeaseRequest
-	62,  // 99: cairn.sa.v1.StorageAuthority.CreateExternalKey:input_type -> cairn.sa.v1.CreateExternalKeyRequest
-	64,  // 100: cairn.sa.v1.StorageAuthority.ExternalKey:input_type -> cairn.sa.v1.ExternalKeyRequest
-	66,  // 101: cairn.sa.v1.StorageAuthority.ExternalKeys:input_type -> cairn.sa.v1.ExternalKeysRequest
-	68,  // 102: cairn.sa.v1.StorageAuthority.RevokeExternalKey:input_type -> cairn.sa.v1.RevokeExternalKeyRequest
-	73,  // 103: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:input_type -> cairn.sa.v1.CreateRenewalOrderRequest
-	75,  // 104: cairn.sa.v1.StorageAuthority.RenewalOrders:input_type -> cairn.sa.v1.RenewalOrdersRequest
-	77,  // 105: cairn.sa.v1.StorageAuthority.CancelOrder:input_type -> cairn.sa.v1.CancelOrderRequest
-	33,  // 106: cairn.sa.v1.StorageAuthority.ClaimRenewals:input_type -> cairn.sa.v1.ClaimRequest
-	39,  // 107: cairn.sa.v1.StorageAuthority.RecordRenewal:input_type -> cairn.sa.v1.RecordIssuanceRequest
-	79,  // 108: cairn.sa.v1.StorageAuthority.Certificates:input_type -> cairn.sa.v1.InventoryRequest
-	80,  // 109: cairn.sa.v1.StorageAuthority.KeysToSweep:input_type -> cairn.sa.v1.KeysToSweepRequest
-	82,  // 110: cairn.sa.v1.StorageAuthority.RecordKeySweep:input_type -> cairn.sa.v1.RecordKeySweepRequest
-	0,   // 111: cairn.sa.v1.StorageAuthority.Account:output_type -> cairn.sa.v1.AccountResponse
-	0,   // 112: cairn.sa.v1.StorageAuthority.AccountByKey:output_type -> cairn.sa.v1.AccountResponse
-	1,   // 113: cairn.sa.v1.StorageAuthority.Order:output_type -> cairn.sa.v1.OrderResponse
-	10,  // 114: cairn.sa.v1.StorageAuthority.Orders:output_type -> cairn.sa.v1.OrdersResponse
-	2,   // 115: cairn.sa.v1.StorageAuthority.Authorization:output_type -> cairn.sa.v1.AuthorizationResponse
-	4,   // 116: cairn.sa.v1.StorageAuthority.Certificate:output_type -> cairn.sa.v1.CertificateResponse
-	14,  // 117: cairn.sa.v1.StorageAuthority.Issuer:output_type -> cairn.sa.v1.IssuerResponse
-	16,  // 118: cairn.sa.v1.StorageAuthority.Issuers:output_type -> cairn.sa.v1.IssuersResponse
-	18,  // 119: cairn.sa.v1.StorageAuthority.CRL:output_type -> cairn.sa.v1.CRLResponse
-	72,  // 120: cairn.sa.v1.StorageAuthority.RenewalOrder:output_type -> cairn.sa.v1.RenewalOrderResponse
-	21,  // 121: cairn.sa.v1.StorageAuthority.Ping:output_type -> cairn.sa.v1.PingResponse
-	23,  // 122: cairn.sa.v1.StorageAuthority.CreateAccount:output_type -> cairn.sa.v1.CreateAccountResponse
-	0,   // 123: cairn.sa.v1.StorageAuthority.UpdateAccount:output_type -> cairn.sa.v1.AccountResponse
-	0,   // 124: cairn.sa.v1.StorageAuthority.ChangeAccountKey:output_type -> cairn.sa.v1.AccountResponse
-	27,  // 125: cairn.sa.v1.StorageAuthority.CreateOrder:output_type -> cairn.sa.v1.CreateOrderResponse
-	3,   // 126: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:output_type -> cairn.sa.v1.AuthorizationsResponse
-	30,  // 127: cairn.sa.v1.StorageAuthority.CreateAuthorization:output_type -> cairn.sa.v1.CreateAuthorizationResponse
-	2,   // 128: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:output_type -> cairn.sa.v1.AuthorizationResponse
-	2,   // 129: cairn.sa.v1.StorageAuthority.BeginValidation:output_type -> cairn.sa.v1.AuthorizationResponse
-	3,   // 130: cairn.sa.v1.StorageAuthority.ClaimValidations:output_type -> cairn.sa.v1.AuthorizationsResponse
-	35,  // 131: cairn.sa.v1.StorageAuthority.RetryValidation:output_type -> cairn.sa.v1.RetryValidationResponse
-	2,   // 132: cairn.sa.v1.StorageAuthority.CompleteValidation:output_type -> cairn.sa.v1.AuthorizationResponse
-	38,  // 133: cairn.sa.v1.StorageAuthority.RecordCAA:output_type -> cairn.sa.v1.RecordCAAResponse
-	40,  // 134: cairn.sa.v1.StorageAuthority.RecordIssuance:output_type -> cairn.sa.v1.RecordIssuanceResponse
-	5,   // 135: cairn.sa.v1.StorageAuthority.ClaimIssuances:output_type -> cairn.sa.v1.CertificatesResponse
-	42,  // 136: cairn.sa.v1.StorageAuthority.CompleteIssuance:output_type -> cairn.sa.v1.CompleteIssuanceResponse
-	44,  // 137: cairn.sa.v1.StorageAuthority.FailIssuance:output_type -> cairn.sa.v1.FailIssuanceResponse
-	46,  // 138: cairn.sa.v1.StorageAuthority.Revoke:output_type -> cairn.sa.v1.RevokeResponse
-	48,  // 139: cairn.sa.v1.StorageAuthority.Revocations:output_type -> cairn.sa.v1.RevocationsResponse
-	50,  // 140: cairn.sa.v1.StorageAuthority.LatestRevocation:output_type -> cairn.sa.v1.LatestRevocationResponse
-	52,  // 141: cairn.sa.v1.StorageAuthority.PublishCRL:output_type -> cairn.sa.v1.PublishCRLResponse
-	54,  // 142: cairn.sa.v1.StorageAuthority.PutIssuer:output_type -> cairn.sa.v1.PutIssuerResponse
-	56,  // 143: cairn.sa.v1.StorageAuthority.BlockKey:output_type -> cairn.sa.v1.BlockKeyResponse
-	58,  // 144: cairn.sa.v1.StorageAuthority.KeyBlocked:output_type -> cairn.sa.v1.KeyBlockedResponse
-	60,  // 145: cairn.sa.v1.StorageAuthority.Lease:output_type -> cairn.sa.v1.LeaseResponse
-	63,  // 146: cairn.sa.v1.StorageAuthority.CreateExternalKey:output_type -> cairn.sa.v1.CreateExternalKeyResponse
-	65,  // 147: cairn.sa.v1.StorageAuthority.ExternalKey:output_type -> cairn.sa.v1.ExternalKeyResponse
-	67,  // 148: cairn.sa.v1.StorageAuthority.ExternalKeys:output_type -> cairn.sa.v1.ExternalKeysResponse
-	69,  // 149: cairn.sa.v1.StorageAuthority.RevokeExternalKey:output_type -> cairn.sa.v1.RevokeExternalKeyResponse
-	74,  // 150: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:output_type -> cairn.sa.v1.CreateRenewalOrderResponse
-	76,  // 151: cairn.sa.v1.StorageAuthority.RenewalOrders:output_type -> cairn.sa.v1.RenewalOrdersResponse
-	1,   // 152: cairn.sa.v1.StorageAuthority.CancelOrder:output_type -> cairn.sa.v1.OrderResponse
-	78,  // 153: cairn.sa.v1.StorageAuthority.ClaimRenewals:output_type -> cairn.sa.v1.OrdersClaimedResponse
-	40,  // 154: cairn.sa.v1.StorageAuthority.RecordRenewal:output_type -> cairn.sa.v1.RecordIssuanceResponse
-	5,   // 155: cairn.sa.v1.StorageAuthority.Certificates:output_type -> cairn.sa.v1.CertificatesResponse
-	81,  // 156: cairn.sa.v1.StorageAuthority.KeysToSweep:output_type -> cairn.sa.v1.KeysToSweepResponse
-	83,  // 157: cairn.sa.v1.StorageAuthority.RecordKeySweep:output_type -> cairn.sa.v1.RecordKeySweepResponse
-	111, // [111:158] is the sub-list for method output_type
-	64,  // [64:111] is the sub-list for method input_type
-	64,  // [64:64] is the sub-list for extension type_name
-	64,  // [64:64] is the sub-list for extension extendee
-	0,   // [0:64] is the sub-list for field type_name
+	94,  // 0: cairn.sa.v1.AccountResponse.account:type_name -> cairn.acme.v1.Account
+	95,  // 1: cairn.sa.v1.OrderResponse.order:type_name -> cairn.acme.v1.Order
+	96,  // 2: cairn.sa.v1.AuthorizationResponse.authorization:type_name -> cairn.acme.v1.Authorization
+	96,  // 3: cairn.sa.v1.AuthorizationsResponse.authorizations:type_name -> cairn.acme.v1.Authorization
+	97,  // 4: cairn.sa.v1.CertificateResponse.certificate:type_name -> cairn.acme.v1.Certificate
+	97,  // 5: cairn.sa.v1.CertificatesResponse.certificates:type_name -> cairn.acme.v1.Certificate
+	10,  // 6: cairn.sa.v1.AccountKeysResponse.keys:type_name -> cairn.sa.v1.UsedKey
+	98,  // 7: cairn.sa.v1.UsedKey.since:type_name -> google.protobuf.Timestamp
+	99,  // 8: cairn.sa.v1.IssuerResponse.issuer:type_name -> cairn.acme.v1.Issuer
+	99,  // 9: cairn.sa.v1.IssuersResponse.issuers:type_name -> cairn.acme.v1.Issuer
+	22,  // 10: cairn.sa.v1.CRLResponse.crl:type_name -> cairn.sa.v1.CertificateRevocationList
+	98,  // 11: cairn.sa.v1.CertificateRevocationList.this_update:type_name -> google.protobuf.Timestamp
+	98,  // 12: cairn.sa.v1.CertificateRevocationList.next_update:type_name -> google.protobuf.Timestamp
+	94,  // 13: cairn.sa.v1.CreateAccountRequest.account:type_name -> cairn.acme.v1.Account
+	94,  // 14: cairn.sa.v1.CreateAccountResponse.stored:type_name -> cairn.acme.v1.Account
+	100, // 15: cairn.sa.v1.UpdateAccountRequest.contacts:type_name -> cairn.acme.v1.Strings
+	95,  // 16: cairn.sa.v1.CreateOrderRequest.order:type_name -> cairn.acme.v1.Order
+	96,  // 17: cairn.sa.v1.CreateOrderRequest.authorizations:type_name -> cairn.acme.v1.Authorization
+	101, // 18: cairn.sa.v1.ReusableAuthorizationsRequest.identifiers:type_name -> cairn.acme.v1.Identifier
+	98,  // 19: cairn.sa.v1.ReusableAuthorizationsRequest.valid_until:type_name -> google.protobuf.Timestamp
+	98,  // 20: cairn.sa.v1.ReusableAuthorizationsRequest.validated_by:type_name -> google.protobuf.Timestamp
+	98,  // 21: cairn.sa.v1.ReusableAuthorizationsRequest.pending_until:type_name -> google.protobuf.Timestamp
+	96,  // 22: cairn.sa.v1.CreateAuthorizationRequest.authorization:type_name -> cairn.acme.v1.Authorization
+	98,  // 23: cairn.sa.v1.BeginValidationRequest.lease_until:type_name -> google.protobuf.Timestamp
+	98,  // 24: cairn.sa.v1.ClaimRequest.lease_until:type_name -> google.protobuf.Timestamp
+	102, // 25: cairn.sa.v1.RetryValidationRequest.error:type_name -> cairn.acme.v1.Problem
+	98,  // 26: cairn.sa.v1.RetryValidationRequest.next_try:type_name -> google.protobuf.Timestamp
+	102, // 27: cairn.sa.v1.CompleteValidationRequest.problem:type_name -> cairn.acme.v1.Problem
+	98,  // 28: cairn.sa.v1.CompleteValidationRequest.validated:type_name -> google.protobuf.Timestamp
+	98,  // 29: cairn.sa.v1.CompleteValidationRequest.expires:type_name -> google.protobuf.Timestamp
+	103, // 30: cairn.sa.v1.CompleteValidationRequest.evidence:type_name -> cairn.acme.v1.Evidence
+	93,  // 31: cairn.sa.v1.RecordCAARequest.evidence:type_name -> cairn.sa.v1.RecordCAARequest.Entry
+	97,  // 32: cairn.sa.v1.RecordIssuanceRequest.certificate:type_name -> cairn.acme.v1.Certificate
+	98,  // 33: cairn.sa.v1.RecordIssuanceRequest.lease_until:type_name -> google.protobuf.Timestamp
+	98,  // 34: cairn.sa.v1.RecordIssuanceRequest.next_renewal:type_name -> google.protobuf.Timestamp
+	102, // 35: cairn.sa.v1.FailIssuanceRequest.problem:type_name -> cairn.acme.v1.Problem
+	104, // 36: cairn.sa.v1.RevokeRequest.revocation:type_name -> cairn.acme.v1.Revocation
+	98,  // 37: cairn.sa.v1.RevocationsRequest.expires_after:type_name -> google.protobuf.Timestamp
+	104, // 38: cairn.sa.v1.RevocationsResponse.revocations:type_name -> cairn.acme.v1.Revocation
+	98,  // 39: cairn.sa.v1.LatestRevocationResponse.at:type_name -> google.protobuf.Timestamp
+	22,  // 40: cairn.sa.v1.PublishCRLRequest.crl:type_name -> cairn.sa.v1.CertificateRevocationList
+	99,  // 41: cairn.sa.v1.PutIssuerRequest.issuer:type_name -> cairn.acme.v1.Issuer
+	98,  // 42: cairn.sa.v1.BlockKeyRequest.at:type_name -> google.protobuf.Timestamp
+	98,  // 43: cairn.sa.v1.LeaseRequest.until:type_name -> google.protobuf.Timestamp
+	98,  // 44: cairn.sa.v1.ExternalKey.created_at:type_name -> google.protobuf.Timestamp
+	98,  // 45: cairn.sa.v1.ExternalKey.revoked_at:type_name -> google.protobuf.Timestamp
+	70,  // 46: cairn.sa.v1.CreateExternalKeyRequest.key:type_name -> cairn.sa.v1.ExternalKey
+	70,  // 47: cairn.sa.v1.ExternalKeyResponse.key:type_name -> cairn.sa.v1.ExternalKey
+	70,  // 48: cairn.sa.v1.ExternalKeysResponse.keys:type_name -> cairn.sa.v1.ExternalKey
+	98,  // 49: cairn.sa.v1.RevokeExternalKeyRequest.at:type_name -> google.protobuf.Timestamp
+	98,  // 50: cairn.sa.v1.RenewalOrder.issued_from:type_name -> google.protobuf.Timestamp
+	98,  // 51: cairn.sa.v1.RenewalOrder.issued_before:type_name -> google.protobuf.Timestamp
+	98,  // 52: cairn.sa.v1.RenewalOrder.start:type_name -> google.protobuf.Timestamp
+	98,  // 53: cairn.sa.v1.RenewalOrder.end:type_name -> google.protobuf.Timestamp
+	98,  // 54: cairn.sa.v1.RenewalOrder.created_at:type_name -> google.protobuf.Timestamp
+	97,  // 55: cairn.sa.v1.RenewalOrderRequest.certificate:type_name -> cairn.acme.v1.Certificate
+	79,  // 56: cairn.sa.v1.RenewalOrderResponse.order:type_name -> cairn.sa.v1.RenewalOrder
+	79,  // 57: cairn.sa.v1.CreateRenewalOrderRequest.order:type_name -> cairn.sa.v1.RenewalOrder
+	79,  // 58: cairn.sa.v1.RenewalOrdersResponse.orders:type_name -> cairn.sa.v1.RenewalOrder
+	98,  // 59: cairn.sa.v1.CancelOrderRequest.at:type_name -> google.protobuf.Timestamp
+	95,  // 60: cairn.sa.v1.OrdersClaimedResponse.orders:type_name -> cairn.acme.v1.Order
+	98,  // 61: cairn.sa.v1.InventoryRequest.expires_after:type_name -> google.protobuf.Timestamp
+	98,  // 62: cairn.sa.v1.KeysToSweepRequest.before:type_name -> google.protobuf.Timestamp
+	64,  // 63: cairn.sa.v1.KeysToSweepResponse.keys:type_name -> cairn.sa.v1.BlockKeyRequest
+	98,  // 64: cairn.sa.v1.RecordKeySweepRequest.at:type_name -> google.protobuf.Timestamp
+	105, // 65: cairn.sa.v1.RecordCAARequest.Entry.evidence:type_name -> cairn.acme.v1.CAAEvidence
+	6,   // 66: cairn.sa.v1.StorageAuthority.Account:input_type -> cairn.sa.v1.AccountRequest
+	7,   // 67: cairn.sa.v1.StorageAuthority.AccountByKey:input_type -> cairn.sa.v1.AccountByKeyRequest
+	8,   // 68: cairn.sa.v1.StorageAuthority.AccountKeys:input_type -> cairn.sa.v1.AccountKeysRequest
+	11,  // 69: cairn.sa.v1.StorageAuthority.Order:input_type -> cairn.sa.v1.OrderRequest
+	12,  // 70: cairn.sa.v1.StorageAuthority.Orders:input_type -> cairn.sa.v1.OrdersRequest
+	14,  // 71: cairn.sa.v1.StorageAuthority.Authorization:input_type -> cairn.sa.v1.AuthorizationRequest
+	15,  // 72: cairn.sa.v1.StorageAuthority.Certificate:input_type -> cairn.sa.v1.CertificateRequest
+	16,  // 73: cairn.sa.v1.StorageAuthority.Issuer:input_type -> cairn.sa.v1.IssuerRequest
+	18,  // 74: cairn.sa.v1.StorageAuthority.Issuers:input_type -> cairn.sa.v1.IssuersRequest
+	20,  // 75: cairn.sa.v1.StorageAuthority.CRL:input_type -> cairn.sa.v1.CRLRequest
+	80,  // 76: cairn.sa.v1.StorageAuthority.RenewalOrder:input_type -> cairn.sa.v1.RenewalOrderRequest
+	23,  // 77: cairn.sa.v1.StorageAuthority.Ping:input_type -> cairn.sa.v1.PingRequest
+	25,  // 78: cairn.sa.v1.StorageAuthority.CreateAccount:input_type -> cairn.sa.v1.CreateAccountRequest
+	27,  // 79: cairn.sa.v1.StorageAuthority.UpdateAccount:input_type -> cairn.sa.v1.UpdateAccountRequest
+	28,  // 80: cairn.sa.v1.StorageAuthority.ChangeAccountKey:input_type -> cairn.sa.v1.ChangeAccountKeyRequest
+	29,  // 81: cairn.sa.v1.StorageAuthority.CreateOrder:input_type -> cairn.sa.v1.CreateOrderRequest
+	31,  // 82: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:input_type -> cairn.sa.v1.ReusableAuthorizationsRequest
+	32,  // 83: cairn.sa.v1.StorageAuthority.CreateAuthorization:input_type -> cairn.sa.v1.CreateAuthorizationRequest
+	34,  // 84: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:input_type -> cairn.sa.v1.DeactivateAuthorizationRequest
+	35,  // 85: cairn.sa.v1.StorageAuthority.BeginValidation:input_type -> cairn.sa.v1.BeginValidationRequest
+	36,  // 86: cairn.sa.v1.StorageAuthority.ClaimValidations:input_type -> cairn.sa.v1.ClaimRequest
+	37,  // 87: cairn.sa.v1.StorageAuthority.RetryValidation:input_type -> cairn.sa.v1.RetryValidationRequest
+	39,  // 88: cairn.sa.v1.StorageAuthority.CompleteValidation:input_type -> cairn.sa.v1.CompleteValidationRequest
+	40,  // 89: cairn.sa.v1.StorageAuthority.RecordCAA:input_type -> cairn.sa.v1.RecordCAARequest
+	42,  // 90: cairn.sa.v1.StorageAuthority.RecordIssuance:input_type -> cairn.sa.v1.RecordIssuanceRequest
+	36,  // 91: cairn.sa.v1.StorageAuthority.ClaimIssuances:input_type -> cairn.sa.v1.ClaimRequest
+	44,  // 92: cairn.sa.v1.StorageAuthority.CompleteIssuance:input_type -> cairn.sa.v1.CompleteIssuanceRequest
+	46,  // 93: cairn.sa.v1.StorageAuthority.RecordPrecertificate:input_type -> cairn.sa.v1.RecordPrecertificateRequest
+	48,  // 94: cairn.sa.v1.StorageAuthority.RecordSCTs:input_type -> cairn.sa.v1.RecordSCTsRequest
+	36,  // 95: cairn.sa.v1.StorageAuthority.ClaimSubmissions:input_type -> cairn.sa.v1.ClaimRequest
+	50,  // 96: cairn.sa.v1.StorageAuthority.CompleteSubmission:input_type -> cairn.sa.v1.CompleteSubmissionRequest
+	52,  // 97: cairn.sa.v1.StorageAuthority.FailIssuance:input_type -> cairn.sa.v1.FailIssuanceRequest
+	54,  // 98: cairn.sa.v1.StorageAuthority.Revoke:input_type -> cairn.sa.v1.RevokeRequest
+	56,  // 99: cairn.sa.v1.StorageAuthority.Revocations:input_type -> cairn.sa.v1.RevocationsRequest
+	58,  // 100: cairn.sa.v1.StorageAuthority.LatestRevocation:input_type -> cairn.sa.v1.LatestRevocationRequest
+	60,  // 101: cairn.sa.v1.StorageAuthority.PublishCRL:input_type -> cairn.sa.v1.PublishCRLRequest
+	62,  // 102: cairn.sa.v1.StorageAuthority.PutIssuer:input_type -> cairn.sa.v1.PutIssuerRequest
+	64,  // 103: cairn.sa.v1.StorageAuthority.BlockKey:input_type -> cairn.sa.v1.BlockKeyRequest
+	66,  // 104: cairn.sa.v1.StorageAuthority.KeyBlocked:input_type -> cairn.sa.v1.KeyBlockedRequest
+	68,  // 105: cairn.sa.v1.StorageAuthority.Lease:input_type -> cairn.sa.v1.LeaseRequest
+	71,  // 106: cairn.sa.v1.StorageAuthority.CreateExternalKey:input_type -> cairn.sa.v1.CreateExternalKeyRequest
+	73,  // 107: cairn.sa.v1.StorageAuthority.ExternalKey:input_type -> cairn.sa.v1.ExternalKeyRequest
+	75,  // 108: cairn.sa.v1.StorageAuthority.ExternalKeys:input_type -> cairn.sa.v1.ExternalKeysRequest
+	77,  // 109: cairn.sa.v1.StorageAuthority.RevokeExternalKey:input_type -> cairn.sa.v1.RevokeExternalKeyRequest
+	82,  // 110: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:input_type -> cairn.sa.v1.CreateRenewalOrderRequest
+	84,  // 111: cairn.sa.v1.StorageAuthority.RenewalOrders:input_type -> cairn.sa.v1.RenewalOrdersRequest
+	86,  // 112: cairn.sa.v1.StorageAuthority.CancelOrder:input_type -> cairn.sa.v1.CancelOrderRequest
+	36,  // 113: cairn.sa.v1.StorageAuthority.ClaimRenewals:input_type -> cairn.sa.v1.ClaimRequest
+	42,  // 114: cairn.sa.v1.StorageAuthority.RecordRenewal:input_type -> cairn.sa.v1.RecordIssuanceRequest
+	88,  // 115: cairn.sa.v1.StorageAuthority.Certificates:input_type -> cairn.sa.v1.InventoryRequest
+	89,  // 116: cairn.sa.v1.StorageAuthority.KeysToSweep:input_type -> cairn.sa.v1.KeysToSweepRequest
+	91,  // 117: cairn.sa.v1.StorageAuthority.RecordKeySweep:input_type -> cairn.sa.v1.RecordKeySweepRequest
+	0,   // 118: cairn.sa.v1.StorageAuthority.Account:output_type -> cairn.sa.v1.AccountResponse
+	0,   // 119: cairn.sa.v1.StorageAuthority.AccountByKey:output_type -> cairn.sa.v1.AccountResponse
+	9,   // 120: cairn.sa.v1.StorageAuthority.AccountKeys:output_type -> cairn.sa.v1.AccountKeysResponse
+	1,   // 121: cairn.sa.v1.StorageAuthority.Order:output_type -> cairn.sa.v1.OrderResponse
+	13,  // 122: cairn.sa.v1.StorageAuthority.Orders:output_type -> cairn.sa.v1.OrdersResponse
+	2,   // 123: cairn.sa.v1.StorageAuthority.Authorization:output_type -> cairn.sa.v1.AuthorizationResponse
+	4,   // 124: cairn.sa.v1.StorageAuthority.Certificate:output_type -> cairn.sa.v1.CertificateResponse
+	17,  // 125: cairn.sa.v1.StorageAuthority.Issuer:output_type -> cairn.sa.v1.IssuerResponse
+	19,  // 126: cairn.sa.v1.StorageAuthority.Issuers:output_type -> cairn.sa.v1.IssuersResponse
+	21,  // 127: cairn.sa.v1.StorageAuthority.CRL:output_type -> cairn.sa.v1.CRLResponse
+	81,  // 128: cairn.sa.v1.StorageAuthority.RenewalOrder:output_type -> cairn.sa.v1.RenewalOrderResponse
+	24,  // 129: cairn.sa.v1.StorageAuthority.Ping:output_type -> cairn.sa.v1.PingResponse
+	26,  // 130: cairn.sa.v1.StorageAuthority.CreateAccount:output_type -> cairn.sa.v1.CreateAccountResponse
+	0,   // 131: cairn.sa.v1.StorageAuthority.UpdateAccount:output_type -> cairn.sa.v1.AccountResponse
+	0,   // 132: cairn.sa.v1.StorageAuthority.ChangeAccountKey:output_type -> cairn.sa.v1.AccountResponse
+	30,  // 133: cairn.sa.v1.StorageAuthority.CreateOrder:output_type -> cairn.sa.v1.CreateOrderResponse
+	3,   // 134: cairn.sa.v1.StorageAuthority.ReusableAuthorizations:output_type -> cairn.sa.v1.AuthorizationsResponse
+	33,  // 135: cairn.sa.v1.StorageAuthority.CreateAuthorization:output_type -> cairn.sa.v1.CreateAuthorizationResponse
+	2,   // 136: cairn.sa.v1.StorageAuthority.DeactivateAuthorization:output_type -> cairn.sa.v1.AuthorizationResponse
+	2,   // 137: cairn.sa.v1.StorageAuthority.BeginValidation:output_type -> cairn.sa.v1.AuthorizationResponse
+	3,   // 138: cairn.sa.v1.StorageAuthority.ClaimValidations:output_type -> cairn.sa.v1.AuthorizationsResponse
+	38,  // 139: cairn.sa.v1.StorageAuthority.RetryValidation:output_type -> cairn.sa.v1.RetryValidationResponse
+	2,   // 140: cairn.sa.v1.StorageAuthority.CompleteValidation:output_type -> cairn.sa.v1.AuthorizationResponse
+	41,  // 141: cairn.sa.v1.StorageAuthority.RecordCAA:output_type -> cairn.sa.v1.RecordCAAResponse
+	43,  // 142: cairn.sa.v1.StorageAuthority.RecordIssuance:output_type -> cairn.sa.v1.RecordIssuanceResponse
+	5,   // 143: cairn.sa.v1.StorageAuthority.ClaimIssuances:output_type -> cairn.sa.v1.CertificatesResponse
+	45,  // 144: cairn.sa.v1.StorageAuthority.CompleteIssuance:output_type -> cairn.sa.v1.CompleteIssuanceResponse
+	47,  // 145: cairn.sa.v1.StorageAuthority.RecordPrecertificate:output_type -> cairn.sa.v1.RecordPrecertificateResponse
+	49,  // 146: cairn.sa.v1.StorageAuthority.RecordSCTs:output_type -> cairn.sa.v1.RecordSCTsResponse
+	5,   // 147: cairn.sa.v1.StorageAuthority.ClaimSubmissions:output_type -> cairn.sa.v1.CertificatesResponse
+	51,  // 148: cairn.sa.v1.StorageAuthority.CompleteSubmission:output_type -> cairn.sa.v1.CompleteSubmissionResponse
+	53,  // 149: cairn.sa.v1.StorageAuthority.FailIssuance:output_type -> cairn.sa.v1.FailIssuanceResponse
+	55,  // 150: cairn.sa.v1.StorageAuthority.Revoke:output_type -> cairn.sa.v1.RevokeResponse
+	57,  // 151: cairn.sa.v1.StorageAuthority.Revocations:output_type -> cairn.sa.v1.RevocationsResponse
+	59,  // 152: cairn.sa.v1.StorageAuthority.LatestRevocation:output_type -> cairn.sa.v1.LatestRevocationResponse
+	61,  // 153: cairn.sa.v1.StorageAuthority.PublishCRL:output_type -> cairn.sa.v1.PublishCRLResponse
+	63,  // 154: cairn.sa.v1.StorageAuthority.PutIssuer:output_type -> cairn.sa.v1.PutIssuerResponse
+	65,  // 155: cairn.sa.v1.StorageAuthority.BlockKey:output_type -> cairn.sa.v1.BlockKeyResponse
+	67,  // 156: cairn.sa.v1.StorageAuthority.KeyBlocked:output_type -> cairn.sa.v1.KeyBlockedResponse
+	69,  // 157: cairn.sa.v1.StorageAuthority.Lease:output_type -> cairn.sa.v1.LeaseResponse
+	72,  // 158: cairn.sa.v1.StorageAuthority.CreateExternalKey:output_type -> cairn.sa.v1.CreateExternalKeyResponse
+	74,  // 159: cairn.sa.v1.StorageAuthority.ExternalKey:output_type -> cairn.sa.v1.ExternalKeyResponse
+	76,  // 160: cairn.sa.v1.StorageAuthority.ExternalKeys:output_type -> cairn.sa.v1.ExternalKeysResponse
+	78,  // 161: cairn.sa.v1.StorageAuthority.RevokeExternalKey:output_type -> cairn.sa.v1.RevokeExternalKeyResponse
+	83,  // 162: cairn.sa.v1.StorageAuthority.CreateRenewalOrder:output_type -> cairn.sa.v1.CreateRenewalOrderResponse
+	85,  // 163: cairn.sa.v1.StorageAuthority.RenewalOrders:output_type -> cairn.sa.v1.RenewalOrdersResponse
+	1,   // 164: cairn.sa.v1.StorageAuthority.CancelOrder:output_type -> cairn.sa.v1.OrderResponse
+	87,  // 165: cairn.sa.v1.StorageAuthority.ClaimRenewals:output_type -> cairn.sa.v1.OrdersClaimedResponse
+	43,  // 166: cairn.sa.v1.StorageAuthority.RecordRenewal:output_type -> cairn.sa.v1.RecordIssuanceResponse
+	5,   // 167: cairn.sa.v1.StorageAuthority.Certificates:output_type -> cairn.sa.v1.CertificatesResponse
+	90,  // 168: cairn.sa.v1.StorageAuthority.KeysToSweep:output_type -> cairn.sa.v1.KeysToSweepResponse
+	92,  // 169: cairn.sa.v1.StorageAuthority.RecordKeySweep:output_type -> cairn.sa.v1.RecordKeySweepResponse
+	118, // [118:170] is the sub-list for method output_type
+	66,  // [66:118] is the sub-list for method input_type
+	66,  // [66:66] is the sub-list for extension type_name
+	66,  // [66:66] is the sub-list for extension extendee
+	0,   // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_internal_rpc_sa_proto_init() }
@@ -4888,15 +5340,15 @@ func file_internal_rpc_sa_proto_init() {
 	if File_internal_rpc_sa_proto != nil {
 		return
 	}
-	file_internal_rpc_sa_proto_msgTypes[24].OneofWrappers = []any{}
-	file_internal_rpc_sa_proto_msgTypes[58].OneofWrappers = []any{}
+	file_internal_rpc_sa_proto_msgTypes[27].OneofWrappers = []any{}
+	file_internal_rpc_sa_proto_msgTypes[67].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_rpc_sa_proto_rawDesc), len(file_internal_rpc_sa_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   85,
+			NumMessages:   94,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

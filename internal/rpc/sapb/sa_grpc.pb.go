@@ -23,6 +23,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	StorageAuthority_Account_FullMethodName                 = "/cairn.sa.v1.StorageAuthority/Account"
 	StorageAuthority_AccountByKey_FullMethodName            = "/cairn.sa.v1.StorageAuthority/AccountByKey"
+	StorageAuthority_AccountKeys_FullMethodName             = "/cairn.sa.v1.StorageAuthority/AccountKeys"
 	StorageAuthority_Order_FullMethodName                   = "/cairn.sa.v1.StorageAuthority/Order"
 	StorageAuthority_Orders_FullMethodName                  = "/cairn.sa.v1.StorageAuthority/Orders"
 	StorageAuthority_Authorization_FullMethodName           = "/cairn.sa.v1.StorageAuthority/Authorization"
@@ -47,6 +48,10 @@ const (
 	StorageAuthority_RecordIssuance_FullMethodName          = "/cairn.sa.v1.StorageAuthority/RecordIssuance"
 	StorageAuthority_ClaimIssuances_FullMethodName          = "/cairn.sa.v1.StorageAuthority/ClaimIssuances"
 	StorageAuthority_CompleteIssuance_FullMethodName        = "/cairn.sa.v1.StorageAuthority/CompleteIssuance"
+	StorageAuthority_RecordPrecertificate_FullMethodName    = "/cairn.sa.v1.StorageAuthority/RecordPrecertificate"
+	StorageAuthority_RecordSCTs_FullMethodName              = "/cairn.sa.v1.StorageAuthority/RecordSCTs"
+	StorageAuthority_ClaimSubmissions_FullMethodName        = "/cairn.sa.v1.StorageAuthority/ClaimSubmissions"
+	StorageAuthority_CompleteSubmission_FullMethodName      = "/cairn.sa.v1.StorageAuthority/CompleteSubmission"
 	StorageAuthority_FailIssuance_FullMethodName            = "/cairn.sa.v1.StorageAuthority/FailIssuance"
 	StorageAuthority_Revoke_FullMethodName                  = "/cairn.sa.v1.StorageAuthority/Revoke"
 	StorageAuthority_Revocations_FullMethodName             = "/cairn.sa.v1.StorageAuthority/Revocations"
@@ -80,6 +85,7 @@ type StorageAuthorityClient interface {
 	// Reader.
 	Account(ctx context.Context, in *AccountRequest, opts ...grpc.CallOption) (*AccountResponse, error)
 	AccountByKey(ctx context.Context, in *AccountByKeyRequest, opts ...grpc.CallOption) (*AccountResponse, error)
+	AccountKeys(ctx context.Context, in *AccountKeysRequest, opts ...grpc.CallOption) (*AccountKeysResponse, error)
 	Order(ctx context.Context, in *OrderRequest, opts ...grpc.CallOption) (*OrderResponse, error)
 	Orders(ctx context.Context, in *OrdersRequest, opts ...grpc.CallOption) (*OrdersResponse, error)
 	Authorization(ctx context.Context, in *AuthorizationRequest, opts ...grpc.CallOption) (*AuthorizationResponse, error)
@@ -107,6 +113,10 @@ type StorageAuthorityClient interface {
 	RecordIssuance(ctx context.Context, in *RecordIssuanceRequest, opts ...grpc.CallOption) (*RecordIssuanceResponse, error)
 	ClaimIssuances(ctx context.Context, in *ClaimRequest, opts ...grpc.CallOption) (*CertificatesResponse, error)
 	CompleteIssuance(ctx context.Context, in *CompleteIssuanceRequest, opts ...grpc.CallOption) (*CompleteIssuanceResponse, error)
+	RecordPrecertificate(ctx context.Context, in *RecordPrecertificateRequest, opts ...grpc.CallOption) (*RecordPrecertificateResponse, error)
+	RecordSCTs(ctx context.Context, in *RecordSCTsRequest, opts ...grpc.CallOption) (*RecordSCTsResponse, error)
+	ClaimSubmissions(ctx context.Context, in *ClaimRequest, opts ...grpc.CallOption) (*CertificatesResponse, error)
+	CompleteSubmission(ctx context.Context, in *CompleteSubmissionRequest, opts ...grpc.CallOption) (*CompleteSubmissionResponse, error)
 	FailIssuance(ctx context.Context, in *FailIssuanceRequest, opts ...grpc.CallOption) (*FailIssuanceResponse, error)
 	Revoke(ctx context.Context, in *RevokeRequest, opts ...grpc.CallOption) (*RevokeResponse, error)
 	Revocations(ctx context.Context, in *RevocationsRequest, opts ...grpc.CallOption) (*RevocationsResponse, error)
@@ -157,6 +167,16 @@ func (c *storageAuthorityClient) AccountByKey(ctx context.Context, in *AccountBy
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AccountResponse)
 	err := c.cc.Invoke(ctx, StorageAuthority_AccountByKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) AccountKeys(ctx context.Context, in *AccountKeysRequest, opts ...grpc.CallOption) (*AccountKeysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AccountKeysResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_AccountKeys_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -403,6 +423,46 @@ func (c *storageAuthorityClient) CompleteIssuance(ctx context.Context, in *Compl
 	return out, nil
 }
 
+func (c *storageAuthorityClient) RecordPrecertificate(ctx context.Context, in *RecordPrecertificateRequest, opts ...grpc.CallOption) (*RecordPrecertificateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecordPrecertificateResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_RecordPrecertificate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) RecordSCTs(ctx context.Context, in *RecordSCTsRequest, opts ...grpc.CallOption) (*RecordSCTsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecordSCTsResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_RecordSCTs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) ClaimSubmissions(ctx context.Context, in *ClaimRequest, opts ...grpc.CallOption) (*CertificatesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CertificatesResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_ClaimSubmissions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *storageAuthorityClient) CompleteSubmission(ctx context.Context, in *CompleteSubmissionRequest, opts ...grpc.CallOption) (*CompleteSubmissionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CompleteSubmissionResponse)
+	err := c.cc.Invoke(ctx, StorageAuthority_CompleteSubmission_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *storageAuthorityClient) FailIssuance(ctx context.Context, in *FailIssuanceRequest, opts ...grpc.CallOption) (*FailIssuanceResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(FailIssuanceResponse)
@@ -623,6 +683,7 @@ type StorageAuthorityServer interface {
 	// Reader.
 	Account(context.Context, *AccountRequest) (*AccountResponse, error)
 	AccountByKey(context.Context, *AccountByKeyRequest) (*AccountResponse, error)
+	AccountKeys(context.Context, *AccountKeysRequest) (*AccountKeysResponse, error)
 	Order(context.Context, *OrderRequest) (*OrderResponse, error)
 	Orders(context.Context, *OrdersRequest) (*OrdersResponse, error)
 	Authorization(context.Context, *AuthorizationRequest) (*AuthorizationResponse, error)
@@ -650,6 +711,10 @@ type StorageAuthorityServer interface {
 	RecordIssuance(context.Context, *RecordIssuanceRequest) (*RecordIssuanceResponse, error)
 	ClaimIssuances(context.Context, *ClaimRequest) (*CertificatesResponse, error)
 	CompleteIssuance(context.Context, *CompleteIssuanceRequest) (*CompleteIssuanceResponse, error)
+	RecordPrecertificate(context.Context, *RecordPrecertificateRequest) (*RecordPrecertificateResponse, error)
+	RecordSCTs(context.Context, *RecordSCTsRequest) (*RecordSCTsResponse, error)
+	ClaimSubmissions(context.Context, *ClaimRequest) (*CertificatesResponse, error)
+	CompleteSubmission(context.Context, *CompleteSubmissionRequest) (*CompleteSubmissionResponse, error)
 	FailIssuance(context.Context, *FailIssuanceRequest) (*FailIssuanceResponse, error)
 	Revoke(context.Context, *RevokeRequest) (*RevokeResponse, error)
 	Revocations(context.Context, *RevocationsRequest) (*RevocationsResponse, error)
@@ -691,6 +756,9 @@ func (UnimplementedStorageAuthorityServer) Account(context.Context, *AccountRequ
 }
 func (UnimplementedStorageAuthorityServer) AccountByKey(context.Context, *AccountByKeyRequest) (*AccountResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AccountByKey not implemented")
+}
+func (UnimplementedStorageAuthorityServer) AccountKeys(context.Context, *AccountKeysRequest) (*AccountKeysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AccountKeys not implemented")
 }
 func (UnimplementedStorageAuthorityServer) Order(context.Context, *OrderRequest) (*OrderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Order not implemented")
@@ -763,6 +831,18 @@ func (UnimplementedStorageAuthorityServer) ClaimIssuances(context.Context, *Clai
 }
 func (UnimplementedStorageAuthorityServer) CompleteIssuance(context.Context, *CompleteIssuanceRequest) (*CompleteIssuanceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CompleteIssuance not implemented")
+}
+func (UnimplementedStorageAuthorityServer) RecordPrecertificate(context.Context, *RecordPrecertificateRequest) (*RecordPrecertificateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RecordPrecertificate not implemented")
+}
+func (UnimplementedStorageAuthorityServer) RecordSCTs(context.Context, *RecordSCTsRequest) (*RecordSCTsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RecordSCTs not implemented")
+}
+func (UnimplementedStorageAuthorityServer) ClaimSubmissions(context.Context, *ClaimRequest) (*CertificatesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ClaimSubmissions not implemented")
+}
+func (UnimplementedStorageAuthorityServer) CompleteSubmission(context.Context, *CompleteSubmissionRequest) (*CompleteSubmissionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CompleteSubmission not implemented")
 }
 func (UnimplementedStorageAuthorityServer) FailIssuance(context.Context, *FailIssuanceRequest) (*FailIssuanceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method FailIssuance not implemented")
@@ -880,6 +960,24 @@ func _StorageAuthority_AccountByKey_Handler(srv interface{}, ctx context.Context
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(StorageAuthorityServer).AccountByKey(ctx, req.(*AccountByKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_AccountKeys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AccountKeysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).AccountKeys(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_AccountKeys_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).AccountKeys(ctx, req.(*AccountKeysRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1316,6 +1414,78 @@ func _StorageAuthority_CompleteIssuance_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _StorageAuthority_RecordPrecertificate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecordPrecertificateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).RecordPrecertificate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_RecordPrecertificate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).RecordPrecertificate(ctx, req.(*RecordPrecertificateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_RecordSCTs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecordSCTsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).RecordSCTs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_RecordSCTs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).RecordSCTs(ctx, req.(*RecordSCTsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_ClaimSubmissions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ClaimRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).ClaimSubmissions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_ClaimSubmissions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).ClaimSubmissions(ctx, req.(*ClaimRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StorageAuthority_CompleteSubmission_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CompleteSubmissionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageAuthorityServer).CompleteSubmission(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageAuthority_CompleteSubmission_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageAuthorityServer).CompleteSubmission(ctx, req.(*CompleteSubmissionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _StorageAuthority_FailIssuance_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(FailIssuanceRequest)
 	if err := dec(in); err != nil {
@@ -1710,6 +1880,10 @@ var StorageAuthority_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _StorageAuthority_AccountByKey_Handler,
 		},
 		{
+			MethodName: "AccountKeys",
+			Handler:    _StorageAuthority_AccountKeys_Handler,
+		},
+		{
 			MethodName: "Order",
 			Handler:    _StorageAuthority_Order_Handler,
 		},
@@ -1804,6 +1978,22 @@ var StorageAuthority_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CompleteIssuance",
 			Handler:    _StorageAuthority_CompleteIssuance_Handler,
+		},
+		{
+			MethodName: "RecordPrecertificate",
+			Handler:    _StorageAuthority_RecordPrecertificate_Handler,
+		},
+		{
+			MethodName: "RecordSCTs",
+			Handler:    _StorageAuthority_RecordSCTs_Handler,
+		},
+		{
+			MethodName: "ClaimSubmissions",
+			Handler:    _StorageAuthority_ClaimSubmissions_Handler,
+		},
+		{
+			MethodName: "CompleteSubmission",
+			Handler:    _StorageAuthority_CompleteSubmission_Handler,
 		},
 		{
 			MethodName: "FailIssuance",

@@ -25,17 +25,19 @@ const (
 )
 
 type ValidateRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Directory     string                 `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"`
-	Identifier    *acmepb.Identifier     `protobuf:"bytes,2,opt,name=identifier,proto3" json:"identifier,omitempty"`
-	Wildcard      bool                   `protobuf:"varint,3,opt,name=wildcard,proto3" json:"wildcard,omitempty"`
-	Type          string                 `protobuf:"bytes,10,opt,name=type,proto3" json:"type,omitempty"`
-	Token         string                 `protobuf:"bytes,11,opt,name=token,proto3" json:"token,omitempty"`
-	KeyThumbprint string                 `protobuf:"bytes,12,opt,name=key_thumbprint,json=keyThumbprint,proto3" json:"key_thumbprint,omitempty"`
-	AccountUrl    string                 `protobuf:"bytes,13,opt,name=account_url,json=accountUrl,proto3" json:"account_url,omitempty"`
-	Response      []byte                 `protobuf:"bytes,14,opt,name=response,proto3" json:"response,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Directory          string                 `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"`
+	Identifier         *acmepb.Identifier     `protobuf:"bytes,2,opt,name=identifier,proto3" json:"identifier,omitempty"`
+	Wildcard           bool                   `protobuf:"varint,3,opt,name=wildcard,proto3" json:"wildcard,omitempty"`
+	Type               string                 `protobuf:"bytes,10,opt,name=type,proto3" json:"type,omitempty"`
+	Token              string                 `protobuf:"bytes,11,opt,name=token,proto3" json:"token,omitempty"`
+	KeyThumbprint      string                 `protobuf:"bytes,12,opt,name=key_thumbprint,json=keyThumbprint,proto3" json:"key_thumbprint,omitempty"`
+	AccountUrl         string                 `protobuf:"bytes,13,opt,name=account_url,json=accountUrl,proto3" json:"account_url,omitempty"`
+	Response           []byte                 `protobuf:"bytes,14,opt,name=response,proto3" json:"response,omitempty"`
+	AccountThumbprints []string               `protobuf:"bytes,15,rep,name=account_thumbprints,json=accountThumbprints,proto3" json:"account_thumbprints,omitempty"`
+	Subdomains         bool                   `protobuf:"varint,16,opt,name=subdomains,proto3" json:"subdomains,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ValidateRequest) Reset() {
@@ -122,6 +124,20 @@ func (x *ValidateRequest) GetResponse() []byte {
 		return x.Response
 	}
 	return nil
+}
+
+func (x *ValidateRequest) GetAccountThumbprints() []string {
+	if x != nil {
+		return x.AccountThumbprints
+	}
+	return nil
+}
+
+func (x *ValidateRequest) GetSubdomains() bool {
+	if x != nil {
+		return x.Subdomains
+	}
+	return false
 }
 
 // An answer says in so many words that control is proven, or that CAA permits;
@@ -350,7 +366,7 @@ var File_internal_rpc_va_proto protoreflect.FileDescriptor
 
 const file_internal_rpc_va_proto_rawDesc = "" +
 	"\n" +
-	"\x15internal/rpc/va.proto\x12\vcairn.va.v1\x1a\x17internal/rpc/acme.proto\"\x94\x02\n" +
+	"\x15internal/rpc/va.proto\x12\vcairn.va.v1\x1a\x17internal/rpc/acme.proto\"\xe5\x02\n" +
 	"\x0fValidateRequest\x12\x1c\n" +
 	"\tdirectory\x18\x01 \x01(\tR\tdirectory\x129\n" +
 	"\n" +
@@ -363,7 +379,11 @@ const file_internal_rpc_va_proto_rawDesc = "" +
 	"\x0ekey_thumbprint\x18\f \x01(\tR\rkeyThumbprint\x12\x1f\n" +
 	"\vaccount_url\x18\r \x01(\tR\n" +
 	"accountUrl\x12\x1a\n" +
-	"\bresponse\x18\x0e \x01(\fR\bresponse\"\xac\x01\n" +
+	"\bresponse\x18\x0e \x01(\fR\bresponse\x12/\n" +
+	"\x13account_thumbprints\x18\x0f \x03(\tR\x12accountThumbprints\x12\x1e\n" +
+	"\n" +
+	"subdomains\x18\x10 \x01(\bR\n" +
+	"subdomains\"\xac\x01\n" +
 	"\x10ValidateResponse\x120\n" +
 	"\aproblem\x18\x01 \x01(\v2\x16.cairn.acme.v1.ProblemR\aproblem\x12\x19\n" +
 	"\bmay_heal\x18\x02 \x01(\bR\amayHeal\x123\n" +
