@@ -21,6 +21,9 @@ import (
 type HierarchyConfig struct {
 	// Folder gets root.pem, chain.pem and keys/.
 	Folder string
+	// Passphrase opens the keys that are encrypted; nil: none is. Keys that
+	// are made here are not.
+	Passphrase key.Passphrase
 	// IssuerKey is the issuer's key, where that is not in keys/; nil: it is, or
 	// is made there.
 	IssuerKey key.Key
@@ -54,6 +57,9 @@ const (
 // the next; what exists is never replaced. The root's key is read only while
 // there is no chain yet: afterwards it can be taken away to a safe place.
 func OpenHierarchy(cfg HierarchyConfig) (*Hierarchy, error) {
+	if err := checkStaged(cfg.Folder); err != nil {
+		return nil, err
+	}
 	keys := filepath.Join(cfg.Folder, keyFolder)
 	if err := os.MkdirAll(keys, 0o700); err != nil {
 		return nil, fmt.Errorf("making the key folder: %w", err)
@@ -121,9 +127,9 @@ func (cfg HierarchyConfig) openRoot() (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := cfg.template(signer.Public(), "Cairn Root", rootValidity)
+	t := cfg.template("Cairn Root", rootValidity)
 	t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
-	der, err := cfg.create(t, t, signer.Public(), signer)
+	der, err := cfg.create(t, nil, signer.Public(), signer)
 	if err != nil {
 		return nil, fmt.Errorf("making the root: %w", err)
 	}
@@ -142,7 +148,7 @@ func (cfg HierarchyConfig) openIntermediate(root *x509.Certificate) ([]*x509.Cer
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
 	}
-	rootKey, err := key.ReadFile(cfg.keyPath(rootKeyFile))
+	rootKey, err := cfg.readKey(rootKeyFile)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the root's key is needed, as %s is not there yet: %w", chainFile, err)
 	}
@@ -150,7 +156,7 @@ func (cfg HierarchyConfig) openIntermediate(root *x509.Certificate) ([]*x509.Cer
 	if err != nil {
 		return nil, nil, err
 	}
-	t := cfg.template(signer.Public(), "Cairn Intermediate", intermediateValidity)
+	t := cfg.template("Cairn Intermediate", intermediateValidity)
 	// digitalSignature: it may sign OCSP answers itself, should it have to.
 	t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature
 	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
@@ -173,17 +179,16 @@ func (cfg HierarchyConfig) openIntermediate(root *x509.Certificate) ([]*x509.Cer
 }
 
 // template is what CA certificates have in common.
-func (cfg HierarchyConfig) template(public crypto.PublicKey, name string, validity time.Duration) *x509.Certificate {
+func (cfg HierarchyConfig) template(name string, validity time.Duration) *x509.Certificate {
 	now := cfg.Now().UTC().Truncate(time.Second)
 	return &x509.Certificate{
 		Subject:   pkix.Name{Organization: []string{"Cairn"}, CommonName: name},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(validity - time.Hour - time.Second),
 		IsCA: true, BasicConstraintsValid: true,
-		PublicKey: public,
 	}
 }
 
-// create signs a CA certificate and lints it.
+// create makes a CA certificate; with no parent, a self-signed one.
 func (cfg HierarchyConfig) create(t, parent *x509.Certificate, public crypto.PublicKey, signer crypto.Signer) ([]byte, error) {
 	serial, err := acme.NewSerial(cfg.Now(), cfg.Random)
 	if err != nil {
@@ -193,23 +198,13 @@ func (cfg HierarchyConfig) create(t, parent *x509.Certificate, public crypto.Pub
 	// Two hierarchies that were made apart must not share a name: chains
 	// would be built across them.
 	t.Subject.CommonName += " " + serial.String()[8:16]
-	t.PublicKey = nil
-	if parent == t {
-		parent = &x509.Certificate{Subject: t.Subject}
-		*parent = *t
-	}
-	der, err := x509.CreateCertificate(cfg.Random, t, parent, public, signer)
-	if err != nil {
-		return nil, fmt.Errorf("signing: %w", err)
-	}
-	l, err := newLinter(LintPolicy{Exclude: privateCALints})
+	cert, _, err := CertifyCA(Certification{
+		Template: t, Public: public, Issuer: parent, Signer: signer, Lint: PrivateCALints(), Now: cfg.Now, Random: cfg.Random,
+	})
 	if err != nil {
 		return nil, err
 	}
-	if _, err := l.checkCertificate(der); err != nil {
-		return nil, err
-	}
-	return der, nil
+	return cert.Raw, nil
 }
 
 // privateCALints are what zlint asks of CAs in public root programs alone: a
@@ -221,11 +216,15 @@ var privateCALints = []string{
 	"e_sub_ca_aia_missing",
 }
 
+func (cfg HierarchyConfig) readKey(name string) (crypto.Signer, error) {
+	return key.File{Path: cfg.keyPath(name), Passphrase: cfg.Passphrase}.Open()
+}
+
 func (cfg HierarchyConfig) readIssuerKey() (crypto.Signer, error) {
 	if cfg.IssuerKey != nil {
 		return cfg.IssuerKey, nil
 	}
-	return key.ReadFile(cfg.keyPath(intermediateFile))
+	return cfg.readKey(intermediateFile)
 }
 
 func (cfg HierarchyConfig) openIssuerKey() (crypto.Signer, error) {
@@ -236,7 +235,7 @@ func (cfg HierarchyConfig) openIssuerKey() (crypto.Signer, error) {
 }
 
 func (cfg HierarchyConfig) openKey(name string) (crypto.Signer, error) {
-	signer, err := key.ReadFile(cfg.keyPath(name))
+	signer, err := cfg.readKey(name)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return signer, err
 	}

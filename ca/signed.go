@@ -78,3 +78,15 @@ func algorithmOf(tbs []byte) ([]byte, error) {
 	}
 	return algorithm, nil
 }
+
+// sameBytes checks that what was signed is what was linted: the first element
+// is the to-be-signed part, byte for byte.
+func sameBytes(der, tbs []byte) error {
+	outer := cryptobyte.String(der)
+	var envelope, signed cryptobyte.String
+	if !outer.ReadASN1(&envelope, cryptobyte_asn1.SEQUENCE) || !outer.Empty() ||
+		!envelope.ReadASN1Element(&signed, cryptobyte_asn1.SEQUENCE) || !bytes.Equal(signed, tbs) {
+		return errors.New("what was just signed is not what was linted")
+	}
+	return nil
+}

@@ -52,23 +52,30 @@ func Parse(der []byte) (crypto.Signer, error) {
 	return signer, nil
 }
 
-// ReadFile reads a private key from a PKCS#8 PEM file. Nobody but the file's
-// owner may have access to it. Errors name the file and say what to do.
-func ReadFile(path string) (crypto.Signer, error) {
-	data, err := ReadPrivate(path)
+// File is a private key in a PEM file, of which ParsePEM tells the forms.
+type File struct {
+	Path string
+	// Passphrase opens an encrypted file; nil: the file must not be encrypted.
+	Passphrase Passphrase
+}
+
+// Open reads the key. Nobody but the file's owner may have access to it.
+// Errors name the file.
+func (f File) Open() (crypto.Signer, error) {
+	data, err := ReadPrivate(f.Path)
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(data)
-	if block == nil || block.Type != PEMPrivateKey {
-		return nil, fmt.Errorf("%s holds no PEM block %q (PKCS#8); restore the file from a backup, or convert the key with: openssl pkcs8 -topk8 -nocrypt", path, PEMPrivateKey)
-	}
-	signer, err := Parse(block.Bytes)
+	signer, err := ParsePEM(data, f.Passphrase)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; restore the file from a backup", path, err)
+		return nil, fmt.Errorf("%s: %w", f.Path, err)
 	}
 	return signer, nil
 }
+
+// ReadFile reads a private key from a PEM file that is not encrypted. Nobody
+// but the file's owner may have access to it. Errors name the file.
+func ReadFile(path string) (crypto.Signer, error) { return File{Path: path}.Open() }
 
 // ReadPrivate reads a file that holds a private key, after checking that only
 // its owner has access.

@@ -53,11 +53,16 @@ func TypeOf(public crypto.PublicKey) (Type, error) {
 // rsaBits is the size of the RSA keys that Generate makes.
 const rsaBits = 3072
 
-// Generate makes a key of the given type.
+// Generate makes a key of the given type, an RSA key in the usual size.
 func Generate(t Type, random io.Reader) (crypto.Signer, error) {
+	return GenerateSize(t, rsaBits, random)
+}
+
+// GenerateSize makes a key of the given type. bits is the size of an RSA key.
+func GenerateSize(t Type, bits int, random io.Reader) (crypto.Signer, error) {
 	switch t {
 	case RSA:
-		return rsa.GenerateKey(random, rsaBits)
+		return rsa.GenerateKey(random, bits)
 	case P256:
 		return ecdsa.GenerateKey(elliptic.P256(), random)
 	case P384:

@@ -17,6 +17,8 @@ import (
 type Spec struct {
 	// File is the path of a PKCS#8 PEM file; empty for a key elsewhere.
 	File string
+	// Passphrase opens an encrypted file; nil: the file must not be encrypted.
+	Passphrase Passphrase
 	// PKCS11 is a key on a PKCS#11 token; nil for a key elsewhere.
 	PKCS11 *PKCS11URI
 }
@@ -131,7 +133,7 @@ func (o *Opener) Open(ctx context.Context, spec Spec) (Key, error) {
 	if spec.PKCS11 != nil {
 		return o.openPKCS11(ctx, *spec.PKCS11)
 	}
-	signer, err := ReadFile(spec.File)
+	signer, err := File{Path: spec.File, Passphrase: spec.Passphrase}.Open()
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,8 @@ import (
 // issuerKeys opens the keys of issuers, each once. Only a process that signs
 // does: no other has the keys, or loads the libraries of their tokens.
 type issuerKeys struct {
-	opener *key.Opener
+	opener     *key.Opener
+	passphrase key.Passphrase
 
 	mu   sync.Mutex
 	open map[string]key.Key // by spec
@@ -45,7 +46,7 @@ func (n *instance) newIssuerKeys() (*issuerKeys, error) {
 		return nil, fmt.Errorf("setting up keys: %w", err)
 	}
 	n.addCloser(opener.Close)
-	keys := &issuerKeys{opener: opener, open: make(map[string]key.Key)}
+	keys := &issuerKeys{opener: opener, passphrase: once(keyPassphrase(n.cfg.CA)), open: make(map[string]key.Key)}
 	n.health.Add("issuer key", keys.check)
 	return keys, nil
 }
@@ -60,6 +61,7 @@ func (k *issuerKeys) get(ctx context.Context, name, text string) (key.Key, error
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	spec.Passphrase = k.passphrase
 	opened, err := k.opener.Open(ctx, spec)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

@@ -2,6 +2,9 @@
 //
 //	cairn serve        runs the whole CA in one process
 //	cairn demo         shows what it does, in a temporary folder
+//	cairn init         asks five questions and makes a private CA
+//	cairn ceremony     makes roots, intermediates and what belongs to them
+//	cairn import       takes over the root and the intermediate of another CA
 //	cairn config       checks or shows a configuration
 //	cairn admin        operates a CA: external account keys, renewal, revocation, CAA
 //	cairn audit        reads every certificate again and checks it
@@ -60,6 +63,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	})
 	root.AddCommand(
 		serveCommand(),
+		initCommand(),
+		ceremonyCommand(),
+		importCommand(),
 		configCommand(),
 		adminCommand(),
 		auditCommand(),

@@ -79,7 +79,7 @@ func profile(name string, c config.Profile) ca.Profile {
 	if p.KeyUsage == x509.KeyUsageDigitalSignature {
 		p.KeyUsage = 0 // as it is by default
 	}
-	p.Subject = subject(c.Subject)
+	p.Subject = profileSubject(c.Subject)
 	p.NameConstraints = ca.NameConstraints(c.NameConstraints)
 	for _, e := range c.Extensions {
 		p.ExtensionTemplates = append(p.ExtensionTemplates, ca.ExtensionTemplate{
@@ -95,7 +95,7 @@ func profile(name string, c config.Profile) ca.Profile {
 	return p
 }
 
-func subject(c config.Subject) pkix.Name {
+func profileSubject(c config.Subject) pkix.Name {
 	var name pkix.Name
 	for _, attribute := range []struct {
 		value string

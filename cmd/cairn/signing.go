@@ -115,7 +115,7 @@ func (n *instance) openHierarchy(ctx context.Context, keys *issuerKeys) (*ca.Hie
 			return nil, err
 		}
 	}
-	hierarchy, err := ca.OpenHierarchy(ca.HierarchyConfig{Folder: n.data.path, IssuerKey: issuerKey, Now: n.now, Random: n.random})
+	hierarchy, err := ca.OpenHierarchy(ca.HierarchyConfig{Folder: n.data.path, IssuerKey: issuerKey, Passphrase: once(keyPassphrase(n.cfg.CA)), Now: n.now, Random: n.random})
 	if err != nil {
 		return nil, fmt.Errorf("opening the hierarchy: %w", err)
 	}

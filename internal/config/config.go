@@ -164,6 +164,10 @@ type CA struct {
 	WeakKeys []string `yaml:"weak_keys"`
 	// CT is the logs of Certificate Transparency.
 	CT CT `yaml:"ct"`
+	// KeyPassphraseFile is a file with the passphrase of the keys in the data
+	// folder, where they are encrypted; empty: CAIRN_KEY_PASSPHRASE in the
+	// environment has it.
+	KeyPassphraseFile string `yaml:"key_passphrase_file"`
 }
 
 // PKCS11 is how keys on PKCS#11 tokens are used.
@@ -255,20 +259,24 @@ func Load(file string) (*Config, error) {
 		c := Default()
 		return &c, nil
 	}
+	data, err := read(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration file %s: %w", file, err)
+	}
+	return Parse(file, data)
+}
+
+func read(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		var pathErr *os.PathError
 		if errors.As(err, &pathErr) {
 			err = pathErr.Err
 		}
-		return nil, fmt.Errorf("reading the configuration file %s: %w", file, err)
+		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the configuration file %s: %w", file, err)
-	}
-	return Parse(file, data)
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
 }
 
 // Parse decodes and validates a configuration over the defaults. The name is
@@ -278,7 +286,7 @@ func Parse(name string, data []byte) (*Config, error) {
 		return nil, Errors{{File: name, Message: "the file is larger than 1 MiB; is it the right one?"}}
 	}
 	c := Default()
-	d := decoder{file: name, lines: map[string]int{}}
+	d := decoder{file: name, lines: map[string]int{}, near: keysNear}
 	d.document(data, &c)
 	v := validator{decoder: &d}
 	v.config(&c)

@@ -24,6 +24,9 @@ type decoder struct {
 	errs  Errors
 	// outside is what directories begin as; it is decoded before them.
 	outside *Directory
+	// near is the keys of the file that one below a path may have been meant
+	// to be.
+	near func(path string) []string
 }
 
 func (d *decoder) fail(line int, key, format string, args ...any) {
@@ -34,7 +37,7 @@ var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
 // document decodes the one document that a file has; an empty file changes
 // nothing.
-func (d *decoder) document(data []byte, into *Config) {
+func (d *decoder) document(data []byte, into any) {
 	parser := yaml.NewDecoder(strings.NewReader(string(data)))
 	var doc yaml.Node
 	err := parser.Decode(&doc)
@@ -55,7 +58,9 @@ func (d *decoder) document(data []byte, into *Config) {
 		d.fail(next.Line, "", "a second YAML document begins here; the configuration is one document")
 	}
 	if doc.Kind == yaml.DocumentNode && len(doc.Content) == 1 {
-		d.outside = &into.Directory
+		if c, ok := into.(*Config); ok {
+			d.outside = &c.Directory
+		}
 		d.value(doc.Content[0], "", reflect.ValueOf(into).Elem())
 	}
 }
@@ -185,7 +190,7 @@ func fieldsOf(v reflect.Value) map[string]reflect.Value {
 
 func (d *decoder) unknown(e entry, path string, fields map[string]reflect.Value) {
 	// The right word in the wrong place is the likeliest mistake of all.
-	for _, key := range keysNear(path) {
+	for _, key := range d.near(path) {
 		if key != e.valuesPath && strings.HasSuffix("."+key, "."+e.key) {
 			d.fail(e.line, "", "unknown key %q; did you mean %q?", e.valuesPath, key)
 			return
@@ -206,6 +211,8 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 		switch item := item.Addr().Interface().(type) {
 		case *Profile:
 			*item = DefaultProfile()
+		case interface{ setDefaults() }:
+			item.setDefaults()
 		case *NamedDirectory:
 			item.Directory = *d.outside
 		}

@@ -226,7 +226,7 @@ func (s *Server) OpenSSLOCSP(t testing.TB, chain []*x509.Certificate) string {
 	leaf := WritePEM(t, "leaf.pem", chain[0])
 	issuer := WritePEM(t, "issuer.pem", chain[1])
 	out := OpenSSL(t, "ocsp", "-issuer", issuer, "-cert", leaf, "-url", chain[0].OCSPServer[0],
-		"-CAfile", s.RootFile(), "-verify_other", issuer, "-no_nonce")
+		"-CAfile", s.RootFile(), "-verify_other", WritePEM(t, "rest.pem", chain[1:]...), "-no_nonce")
 	if !strings.Contains(out, "Response verify OK") {
 		t.Errorf("openssl ocsp does not verify the response:\n%s", out)
 	}
@@ -255,7 +255,7 @@ func (s *Server) OpenSSLCRL(t testing.TB, chain []*x509.Certificate) bool {
 	}
 	leaf := WritePEM(t, "leaf.pem", chain[0])
 	out, err := exec.CommandContext(t.Context(), "openssl", "verify", "-crl_check", "-CRLfile", path,
-		"-CAfile", s.RootFile(), "-untrusted", issuer, leaf).CombinedOutput()
+		"-CAfile", s.RootFile(), "-untrusted", WritePEM(t, "rest.pem", chain[1:]...), leaf).CombinedOutput()
 	revoked := strings.Contains(string(out), "certificate revoked")
 	if (err != nil) != revoked {
 		t.Errorf("openssl verify -crl_check: %v\n%s", err, out)
