@@ -39,6 +39,11 @@ type Config struct {
 	// OCSPFolder is where the delegated OCSP signers are kept; empty: this
 	// authority makes none.
 	OCSPFolder string
+	// WeakKeys are keys that are not certified because anyone has their private
+	// keys; may be nil.
+	WeakKeys *key.WeakKeys
+	// Directories are the directories none of whose account keys is certified.
+	Directories []string
 	// CT submits the certificates of profiles with CT to logs; nil: no profile
 	// has it.
 	CT *ct.Submitter

@@ -2,7 +2,6 @@ package ca
 
 import (
 	"crypto/ed25519"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"net/netip"
@@ -21,18 +20,18 @@ type request struct {
 	public     any
 	keyType    key.Type
 	spki       []byte
-	spkiSHA256 [32]byte
 	thumbprint string // RFC 7638
 	commonName string // canonical; empty: none
+	mustStaple bool   // it asks for the TLS feature status_request
 	hasDevices bool   // it asks for the order's identifiers of devices
 }
 
 func badCSR(format string, args ...any) error { return acme.NewProblem(acme.BadCSR, format, args...) }
 
 // parseCSR reads a PKCS#10 request, checks its signature and its key, and
-// that it asks for exactly the given identifiers (RFC 8555 §7.4). Extensions
-// other than the subject alternative names are ignored: what is in a
-// certificate is the profile's to say.
+// that it asks for exactly the given identifiers (RFC 8555 §7.4). What else it
+// may ask for is requestedExtensions' rule; the rest of the subject, and
+// attributes such as challengePassword, are ignored.
 func parseCSR(der []byte, identifiers []acme.Identifier) (request, error) {
 	if len(der) > maxCSR {
 		return request{}, badCSR("the CSR is larger than %d octets", maxCSR)
@@ -55,12 +54,15 @@ func parseCSR(der []byte, identifiers []acme.Identifier) (request, error) {
 	if err := csr.CheckSignature(); err != nil {
 		return request{}, badCSR("the CSR's signature does not verify with its key, or uses an algorithm such as SHA-1 that is not accepted")
 	}
-	r := request{public: csr.PublicKey, keyType: keyType, spki: csr.RawSubjectPublicKeyInfo, spkiSHA256: sha256.Sum256(csr.RawSubjectPublicKeyInfo)}
+	r := request{public: csr.PublicKey, keyType: keyType, spki: csr.RawSubjectPublicKeyInfo}
 	asJWK, err := acme.AccountKeyOf(csr.PublicKey)
 	if err != nil {
 		return request{}, err
 	}
 	r.thumbprint = asJWK.Thumbprint()
+	if r.mustStaple, err = requestedExtensions(csr.Extensions); err != nil {
+		return request{}, err
+	}
 	names, err := csrNames(csr)
 	if err != nil {
 		return request{}, err

@@ -219,7 +219,8 @@ func TestDeviceWithoutSubject(t *testing.T) {
 	f := newFixture(t, nil)
 	ids := devices(t, "permanent-identifier:A")
 	for name, fits := range map[string]bool{"device": true, "default": false} {
-		p := f.profiles[name]
+		p := *f.profiles[name]
+		p.CommonName = CommonNameNone
 		key := newKey(t)
 		spki, err := x509.MarshalPKIXPublicKey(key.Public())
 		if err != nil {
@@ -229,7 +230,7 @@ func TestDeviceWithoutSubject(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = f.build(t.Context(), p, p.templates[0], leaf{notBefore: from, notAfter: to, identifiers: ids, public: key.Public(), spki: spki})
+		_, err = f.build(t.Context(), &p, p.templates[0], leaf{notBefore: from, notAfter: to, identifiers: ids, public: key.Public(), spki: spki})
 		// In a certificate of a server no lint lets them pass.
 		if fits != (err == nil) || !fits && problemType(err) != acme.ServerInternal {
 			t.Errorf("profile %s: %v", name, err)

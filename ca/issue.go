@@ -1,7 +1,6 @@
 package ca
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/asn1"
@@ -11,9 +10,6 @@ import (
 	"log/slog"
 	"slices"
 	"time"
-
-	"golang.org/x/crypto/cryptobyte"
-	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
@@ -98,6 +94,9 @@ func (c *CA) prepare(ctx context.Context, req Request) (acme.Certificate, error)
 	if err != nil {
 		return acme.Certificate{}, err
 	}
+	if csr.mustStaple && !p.MustStaple {
+		return acme.Certificate{}, badCSR("the CSR asks for must-staple (RFC 7633), which certificates of the profile %q do not have; leave it out, or order with a profile that has it", p.Name)
+	}
 	if err := c.checkKey(ctx, p, csr, req.AccountKeyThumbprint); err != nil {
 		return acme.Certificate{}, err
 	}
@@ -126,25 +125,6 @@ func (c *CA) prepare(ctx context.Context, req Request) (acme.Certificate, error)
 	}
 	cert.Account, cert.Order = req.Account, req.Order
 	return cert, nil
-}
-
-// checkKey holds a certificate's key to the profile and to what is known of
-// it.
-func (c *CA) checkKey(ctx context.Context, p *compiled, csr request, accountThumbprint string) error {
-	switch {
-	case !slices.Contains(p.Keys, csr.keyType):
-		return badCSR("the profile %q does not certify %s keys", p.Name, csr.keyType)
-	case csr.thumbprint == accountThumbprint:
-		return badCSR("the certificate's key must not be the account's key (RFC 8555 §11.1); make another")
-	}
-	blocked, err := c.Store.KeyBlocked(ctx, csr.spkiSHA256)
-	if err != nil {
-		return fmt.Errorf("asking whether a key is blocked: %w", err)
-	}
-	if blocked {
-		return badCSR("the CSR's key is known to be compromised; make a new key")
-	}
-	return nil
 }
 
 // subject is the DER of the subject; nil: an empty one.
@@ -193,6 +173,9 @@ func (c *CA) build(ctx context.Context, p *compiled, t *template, l leaf) (acme.
 	}
 	tbs, err := t.build(l)
 	if err != nil {
+		return acme.Certificate{}, err
+	}
+	if err := c.conform(ctx, p, t, l, tbs); err != nil {
 		return acme.Certificate{}, err
 	}
 	if err := c.lint(ctx, p, t.issuer, serial, tbs); err != nil {
@@ -277,14 +260,11 @@ func (c *CA) sign(ctx context.Context, iss *issuer, cert acme.Certificate) error
 	if err != nil {
 		return err
 	}
-	der, err := key.SignEnvelope(c.Random, iss.signer, cert.TBS)
+	der, err := iss.envelope(c.Random, cert.TBS)
 	if err != nil {
 		return fmt.Errorf("signing certificate %s: %w", cert.Serial, err)
 	}
 	c.metrics.signatures.WithLabelValues("certificate").Inc()
-	if err := sameBytes(der, cert.TBS); err != nil {
-		return err
-	}
 	err = c.Store.CompleteIssuance(ctx, cert.Serial, der)
 	if errors.Is(err, sa.ErrConflict) {
 		return nil // another process was first, and nobody saw ours
@@ -317,18 +297,6 @@ func namesIn(der []byte) []string {
 		names = append(names, id.String())
 	}
 	return names
-}
-
-// sameBytes checks that what was signed is what was linted and recorded: the
-// first element of the certificate is the to-be-signed part, byte for byte.
-func sameBytes(der, tbs []byte) error {
-	outer := cryptobyte.String(der)
-	var certificate, signed cryptobyte.String
-	if !outer.ReadASN1(&certificate, cryptobyte_asn1.SEQUENCE) || !outer.Empty() ||
-		!certificate.ReadASN1Element(&signed, cryptobyte_asn1.SEQUENCE) || !bytes.Equal(signed, tbs) {
-		return errors.New("the certificate just signed is not the one that was recorded")
-	}
-	return nil
 }
 
 func idOrNone(id acme.ID) string {

@@ -2,7 +2,7 @@ package ca
 
 import (
 	"context"
-	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -125,11 +125,15 @@ func (c *CA) blockedSince(ctx context.Context, cert acme.Certificate) (bool, err
 	if err != nil {
 		return false, fmt.Errorf("reading the recorded certificate %s: %w", cert.Serial, err)
 	}
-	blocked, err := c.Store.KeyBlocked(ctx, sha256.Sum256(spki))
+	public, err := x509.ParsePKIXPublicKey(spki)
 	if err != nil {
-		return false, fmt.Errorf("asking whether the key of certificate %s is blocked: %w", cert.Serial, err)
+		return false, fmt.Errorf("reading the key of the recorded certificate %s: %w", cert.Serial, err)
 	}
-	return blocked, nil
+	lost, err := c.lost(ctx, public, spki)
+	if err != nil {
+		return false, fmt.Errorf("the key of certificate %s: %w", cert.Serial, err)
+	}
+	return lost != "", nil
 }
 
 // spkiOf is the subject public key info of a to-be-signed certificate

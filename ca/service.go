@@ -2,7 +2,6 @@ package ca
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -35,12 +34,12 @@ func (c *CA) ServiceCertificate(ctx context.Context, csr []byte) ([][]byte, erro
 	if err := parsed.CheckSignature(); err != nil {
 		return nil, fmt.Errorf("checking the request for a service certificate: %w", err)
 	}
-	blocked, err := c.Store.KeyBlocked(ctx, sha256.Sum256(parsed.RawSubjectPublicKeyInfo))
+	lost, err := c.lost(ctx, parsed.PublicKey, parsed.RawSubjectPublicKeyInfo)
 	if err != nil {
-		return nil, fmt.Errorf("asking whether the key of a service certificate is blocked: %w", err)
+		return nil, fmt.Errorf("the key of a service certificate: %w", err)
 	}
-	if blocked {
-		return nil, errors.New("the key of a service certificate is known to be compromised; make a new key")
+	if lost != "" {
+		return nil, fmt.Errorf("the key of a service certificate %s; make a new key", lost)
 	}
 	p := c.profiles[ServiceProfile]
 	t := p.templateFor(keyType)

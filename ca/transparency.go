@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/cairn-ca/cairn/ca/ct"
-	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
 	"github.com/cairn-ca/cairn/sa"
 )
@@ -90,14 +89,11 @@ func (c *CA) signPrecertificate(ctx context.Context, iss *issuer, cert acme.Cert
 	if c.CT == nil {
 		return cert, errors.New("it needs SCTs, and no CT logs are configured any more")
 	}
-	der, err := key.SignEnvelope(c.Random, iss.signer, cert.TBS)
+	der, err := iss.envelope(c.Random, cert.TBS)
 	if err != nil {
 		return cert, fmt.Errorf("signing precertificate %s: %w", cert.Serial, err)
 	}
 	c.metrics.signatures.WithLabelValues("precertificate").Inc()
-	if err := sameBytes(der, cert.TBS); err != nil {
-		return cert, err
-	}
 	err = c.Store.RecordPrecertificate(ctx, cert.Serial, der)
 	if errors.Is(err, sa.ErrConflict) {
 		return cert, errOthers // and nobody saw ours

@@ -2,13 +2,13 @@ package ra
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
 	"github.com/cairn-ca/cairn/sa"
 )
@@ -84,10 +84,15 @@ func (r *RA) findByKey(ctx context.Context, found map[[32]byte][]acme.Certificat
 			if err != nil {
 				return fmt.Errorf("reading certificate %s: %w", cert.Serial, err)
 			}
-			hash := sha256.Sum256(parsed.RawSubjectPublicKeyInfo)
-			if certs, ok := found[hash]; ok {
-				cert.TBS, cert.DER, cert.Precertificate = nil, nil, nil
-				found[hash] = append(certs, cert)
+			hashes, err := key.SPKIHashes(parsed.PublicKey, parsed.RawSubjectPublicKeyInfo)
+			if err != nil {
+				return fmt.Errorf("reading certificate %s: %w", cert.Serial, err)
+			}
+			cert.TBS, cert.DER, cert.Precertificate = nil, nil, nil
+			for _, hash := range hashes {
+				if certs, ok := found[hash]; ok {
+					found[hash] = append(certs, cert)
+				}
 			}
 		}
 		if len(list) < page.Limit {

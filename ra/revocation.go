@@ -3,7 +3,6 @@ package ra
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cairn-ca/cairn/ca/key"
 	"github.com/cairn-ca/cairn/internal/acme"
 	"github.com/cairn-ca/cairn/sa"
 )
@@ -155,12 +155,18 @@ func identifiers(cert *x509.Certificate) ([]acme.Identifier, error) {
 }
 
 func (r *RA) blockKey(ctx context.Context, cert *x509.Certificate, by string) error {
-	err := r.Store.BlockKey(ctx, sa.BlockedKey{
-		SPKISHA256: sha256.Sum256(cert.RawSubjectPublicKeyInfo), At: r.Now(), By: by,
-		Comment: fmt.Sprintf("revoked certificate %x for keyCompromise", cert.SerialNumber),
-	})
+	hashes, err := key.SPKIHashes(cert.PublicKey, cert.RawSubjectPublicKeyInfo)
 	if err != nil {
-		return fmt.Errorf("blocking a compromised key: %w", err)
+		return err
+	}
+	for _, hash := range hashes {
+		err := r.Store.BlockKey(ctx, sa.BlockedKey{
+			SPKISHA256: hash, At: r.Now(), By: by,
+			Comment: fmt.Sprintf("revoked certificate %x for keyCompromise", cert.SerialNumber),
+		})
+		if err != nil {
+			return fmt.Errorf("blocking a compromised key: %w", err)
+		}
 	}
 	return nil
 }

@@ -16,32 +16,46 @@ import (
 func adminBlockKeyCommand() *cobra.Command {
 	var a admin
 	var which selection
-	var comment string
+	var comment, list string
 	cmd := &cobra.Command{
 		Use:   "block-key",
 		Short: "Block a compromised key for good, and revoke what it certifies",
 		Long: `Block a key that is known to be compromised. From now on nothing is issued for
 it, and the certificates that hold it are revoked for keyCompromise: by the
 running CA within a minute, as long as they are no more than ca.revoke_unasked.
-cairn admin block-key list tells what became of them. A blocked key stays blocked.`,
-		Example: `  cairn admin block-key --key leaked.pub.pem --comment "found on a code host, report 17"`,
-		Args:    noArguments,
+cairn admin block-key list tells what became of them. A blocked key stays blocked.
+
+An RSA key given with --key whose exponent is not 65537 is blocked together with
+the one of the same modulus and 65537; and what is issued for any exponent is
+looked for under that one too.`,
+		Example: `  cairn admin block-key --key leaked.pub.pem --comment "found on a code host, report 17"
+  cairn admin block-key --list compromised-spki.txt --comment "weekly import"`,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.run(cmd, func(ctx context.Context) error {
-				if (which.key == "") == (which.keyHash == "") {
-					return errors.New("name the key with --key or --key-hash")
+				if list != "" && which.key == "" && which.keyHash == "" {
+					return a.blockListed(ctx, list, cmd.InOrStdin(), comment)
 				}
-				hash, err := which.spkiHash()
+				if list != "" || (which.key == "") == (which.keyHash == "") {
+					return errors.New("name the key with one of --key, --key-hash and --list")
+				}
+				hashes, err := which.blockedHashes()
 				if err != nil {
 					return err
 				}
-				return a.blockKey(ctx, hash, comment)
+				for _, hash := range hashes {
+					if err := a.blockKey(ctx, hash, comment); err != nil {
+						return err
+					}
+				}
+				return nil
 			})
 		},
 	}
 	a.register(cmd)
 	cmd.Flags().StringVar(&which.key, "key", "", "the key in the PEM `FILE`: a public key, a certificate or a certificate request")
 	cmd.Flags().StringVar(&which.keyHash, "key-hash", "", "the key with the SHA-256 `HASH` of its subject public key info, in hexadecimal")
+	cmd.Flags().StringVar(&list, "list", "", "the keys whose hashes, as for --key-hash, are in the `FILE`, one a line; - is the standard input")
 	cmd.Flags().StringVar(&comment, "comment", "", "why, for those who read the list")
 	cmd.AddCommand(blockedKeysCommand())
 	return cmd

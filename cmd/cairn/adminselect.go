@@ -239,17 +239,25 @@ func (s selection) nameMatcher() (func(chosen) bool, error) {
 // --key-hash names.
 func (s selection) spkiHash() ([32]byte, error) {
 	if s.keyHash != "" {
-		b, err := hex.DecodeString(strings.ReplaceAll(s.keyHash, ":", ""))
-		if err != nil || len(b) != sha256.Size {
-			return [32]byte{}, fmt.Errorf("--key-hash: expects the %d hexadecimal digits of a SHA-256 hash; found %q", 2*sha256.Size, s.keyHash)
+		hash, err := parseKeyHash(s.keyHash)
+		if err != nil {
+			return [32]byte{}, fmt.Errorf("--key-hash: %w", err)
 		}
-		return [32]byte(b), nil
+		return hash, nil
 	}
 	spki, err := readSPKI(s.key)
 	if err != nil {
 		return [32]byte{}, fmt.Errorf("--key: %w", err)
 	}
 	return sha256.Sum256(spki), nil
+}
+
+func parseKeyHash(text string) ([32]byte, error) {
+	b, err := hex.DecodeString(strings.ReplaceAll(text, ":", ""))
+	if err != nil || len(b) != sha256.Size {
+		return [32]byte{}, fmt.Errorf("expects the %d hexadecimal digits of a SHA-256 hash; found %q", 2*sha256.Size, text)
+	}
+	return [32]byte(b), nil
 }
 
 // readSPKI reads a public key, alone or in what holds one. A private key is

@@ -7,6 +7,7 @@
 //	cairn import       takes over the root and the intermediate of another CA
 //	cairn config       checks or shows a configuration
 //	cairn admin        operates a CA: external account keys, renewal, revocation, CAA
+//	cairn audit        reads every certificate again and checks it
 //	cairn migrate      brings the store's schema up to date
 //	cairn wfe, ra, va, sa, ca, ocsp
 //	                   runs one role of a CA that is split over processes
@@ -67,6 +68,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		importCommand(),
 		configCommand(),
 		adminCommand(),
+		auditCommand(),
 		migrateCommand(),
 		mtlsCommand(),
 		demoCommand(),

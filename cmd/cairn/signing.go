@@ -66,6 +66,10 @@ func (n *instance) newCA(ctx context.Context, store sa.Store, c caConfig) (*ca.C
 	if err != nil {
 		return nil, err
 	}
+	weak, err := n.weakKeys()
+	if err != nil {
+		return nil, err
+	}
 	profiles, err := profilesWithIssuers(c.cfg, c.byName)
 	if err != nil {
 		return nil, err
@@ -84,6 +88,8 @@ func (n *instance) newCA(ctx context.Context, store sa.Store, c caConfig) (*ca.C
 		OCSPFolder:   n.ocspFolder,
 		CT:           transparency,
 		CTRetryFor:   c.cfg.CA.CT.RetryFor,
+		WeakKeys:     weak,
+		Directories:  directoryNames(n.cfg),
 		Now:          n.now,
 		Random:       n.random,
 		Logger:       n.log("ca"),

@@ -161,6 +161,9 @@ type CA struct {
 	// AlternateChains is PEM files, each with a chain for the issuer that
 	// clients can choose: first a certificate with the issuer's key and name.
 	AlternateChains []string `yaml:"alternate_chains"`
+	// WeakKeys is files with hashes of keys that are not certified, in the
+	// formats of Debian's and the CA/Browser Forum's lists of weak keys.
+	WeakKeys []string `yaml:"weak_keys"`
 	// CT is the logs of Certificate Transparency.
 	CT CT `yaml:"ct"`
 	// KeyPassphraseFile is a file with the passphrase of the keys in the data

@@ -137,6 +137,7 @@ func (v validator) ca(c *CA) {
 	}
 	v.oneOf("ca.ocsp_nonce", c.OCSPNonce, "honored", "ignored")
 	v.unique("ca.alternate_chains", c.AlternateChains)
+	v.unique("ca.weak_keys", c.WeakKeys)
 	v.issuers(c.Issuers)
 	v.ct(c)
 	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {

@@ -144,11 +144,11 @@ func TestCSRExtras(t *testing.T) {
 	order := s.Ready(t, c, "http-01", name)
 	chain := c.Finalize(t, order, rawacme.CSR(t, rawacme.NewKey(t), []string{name}, func(r *x509.CertificateRequest) {
 		r.Subject = pkix.Name{CommonName: name, Organization: []string{"Example"}, Country: []string{"XX"}}
-		r.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 19}, Critical: true, Value: []byte{0x30, 3, 1, 1, 0xff}}} // CA: TRUE
+		r.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 15}, Critical: true, Value: []byte{3, 2, 2, 4}}} // keyCertSign
 	}))
 	leaf := chain[0]
-	if leaf.IsCA || len(leaf.Subject.Organization) > 0 || len(leaf.Subject.Country) > 0 {
-		t.Errorf("the certificate took from the CSR: CA %v, subject %v", leaf.IsCA, leaf.Subject)
+	if leaf.KeyUsage&x509.KeyUsageCertSign != 0 || len(leaf.Subject.Organization) > 0 || len(leaf.Subject.Country) > 0 {
+		t.Errorf("the certificate took from the CSR: key usage %b, subject %v", leaf.KeyUsage, leaf.Subject)
 	}
 }
 

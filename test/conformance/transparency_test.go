@@ -117,6 +117,12 @@ func TestTransparency(t *testing.T) {
 		})
 	})
 
+	t.Run("the CA's own audit", func(t *testing.T) {
+		if out, clean := s.Audit(t); !clean {
+			t.Errorf("certificates with SCTs:\n%s", out)
+		}
+	})
+
 	t.Run("too few logs, and kill -9 between precertificate and certificate", func(t *testing.T) {
 		front.shut.Store(true)
 		name := harness.NewName("ct")
