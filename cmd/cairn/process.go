@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cairn-ca/cairn/internal/telemetry"
@@ -84,9 +86,19 @@ func (p *process) run(ctx context.Context, ready func() error) error {
 	}
 	waiting, stopWaiting := context.WithCancel(ctx)
 	var waiter sync.WaitGroup
+	// Others hear that this process is ready after those who watch its output
+	// do.
+	var told atomic.Bool
+	p.health.Add(startCheck, func(context.Context) error {
+		if !told.Load() {
+			return errors.New("this process is starting")
+		}
+		return nil
+	})
 	waiter.Go(func() {
 		if p.awaitReady(waiting) {
 			fail(ready())
+			told.Store(true)
 		}
 	})
 
@@ -113,18 +125,23 @@ func (p *process) run(ctx context.Context, ready func() error) error {
 // Checks are quick, and a start that is not ready at once is soon.
 const readyPoll = 20 * time.Millisecond
 
+// startCheck is the health check that passes once all others have.
+const startCheck = "start"
+
 // awaitReady waits until everything is ready; false when ctx ended first.
 func (p *process) awaitReady(ctx context.Context) bool {
 	ticker := time.NewTicker(readyPoll)
 	defer ticker.Stop()
-	for len(p.health.NotReady(ctx)) > 0 {
+	for {
+		if left := p.health.NotReady(ctx); len(left) == 1 && strings.HasPrefix(left[0], startCheck+":") {
+			return ctx.Err() == nil
+		}
 		select {
 		case <-ctx.Done():
 			return false
 		case <-ticker.C:
 		}
 	}
-	return ctx.Err() == nil
 }
 
 func (p *process) stopServers(ctx context.Context) {

@@ -43,11 +43,15 @@ func (n *instance) newPublic(store sa.Reader, signers ocsp.Signers) (http.Handle
 		return nil, err
 	}
 	n.health.Add("OCSP signers", func(ctx context.Context) error { return checkSigners(ctx, store, signers) })
+	others := http.NotFoundHandler()
+	if folder := n.cfg.PublicFiles; folder != "" {
+		others = publicFiles{folder: folder, now: n.now, logger: n.log("public")}
+	}
 	return &public{
 		ocsp:     metrics.Endpoint("ocsp", responder),
 		crl:      metrics.Endpoint("crl", crl.Handler(store, n.now)),
 		issuer:   metrics.Endpoint("issuer", issuerHandler(store)),
-		notFound: metrics.Endpoint("unknown", http.NotFoundHandler()),
+		others:   metrics.Endpoint("files", others),
 	}, nil
 }
 
@@ -71,7 +75,7 @@ func checkSigners(ctx context.Context, store sa.Reader, signers ocsp.Signers) er
 // public tells the resources of the public listener apart. It is no
 // http.ServeMux, which would clean the paths of OCSP requests and so change
 // them.
-type public struct{ ocsp, crl, issuer, notFound http.Handler }
+type public struct{ ocsp, crl, issuer, others http.Handler }
 
 func (p *public) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	switch path := r.URL.Path; {
@@ -82,7 +86,7 @@ func (p *public) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(path, "/issuer/"):
 		p.issuer.ServeHTTP(rw, r)
 	default:
-		p.notFound.ServeHTTP(rw, r)
+		p.others.ServeHTTP(rw, r)
 	}
 }
 

@@ -166,7 +166,7 @@ func TestPublicPaths(t *testing.T) {
 	handler := func(name string) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { rw.Header().Set("X", name+" "+r.URL.EscapedPath()) })
 	}
-	p := &public{ocsp: handler("ocsp"), crl: handler("crl"), issuer: handler("issuer"), notFound: handler("unknown")}
+	p := &public{ocsp: handler("ocsp"), crl: handler("crl"), issuer: handler("issuer"), others: handler("unknown")}
 	for path, want := range map[string]string{
 		"/ocsp":             "ocsp /ocsp",
 		"/ocsp/MF//..%2fA=": "ocsp /ocsp/MF//..%2fA=",

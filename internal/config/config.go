@@ -30,7 +30,10 @@ type Config struct {
 	// PublicURL is the base of the OCSP, CRL and issuer URLs in certificates:
 	// http. Empty: http:// and Listen.Public.
 	PublicURL string `yaml:"public_url"`
-	Store     Store  `yaml:"store"`
+	// PublicFiles is a folder whose CRLs and certificates the public listener
+	// serves; empty: none.
+	PublicFiles string `yaml:"public_files"`
+	Store       Store  `yaml:"store"`
 	// Directory is the settings of the one directory or, with Directories, what
 	// each of those has where it says nothing.
 	Directory Directory `yaml:",inline"`
