@@ -39,7 +39,7 @@ test: test-packages check test-binary build/ctlog
 	CAIRN_TEST_CTLOG=$(CURDIR)/build/ctlog CAIRN_TEST_BINARY=$(CURDIR)/build/cairn go test -race -timeout 18m $(TESTFLAGS) ./...
 
 test-long: test-packages check test-binary build/ctlog build/caddy-$(CADDY)
-	CAIRN_TEST_CADDY=$(CURDIR)/build/caddy-$(CADDY) \
+	CAIRN_TEST_LONG=1 CAIRN_TEST_CADDY=$(CURDIR)/build/caddy-$(CADDY) \
 	CAIRN_TEST_CTLOG=$(CURDIR)/build/ctlog \
 	CAIRN_TEST_BINARY=$(CURDIR)/build/cairn go test -race -count=5 -timeout 3h $(TESTFLAGS) ./...
 
