@@ -48,10 +48,10 @@ func (n *instance) newPublic(store sa.Reader, signers ocsp.Signers) (http.Handle
 		others = publicFiles{folder: folder, now: n.now, logger: n.log("public")}
 	}
 	return &public{
-		ocsp:     metrics.Endpoint("ocsp", responder),
-		crl:      metrics.Endpoint("crl", crl.Handler(store, n.now)),
-		issuer:   metrics.Endpoint("issuer", issuerHandler(store)),
-		others:   metrics.Endpoint("files", others),
+		ocsp:   metrics.Endpoint("ocsp", responder),
+		crl:    metrics.Endpoint("crl", crl.Handler(store, n.now)),
+		issuer: metrics.Endpoint("issuer", issuerHandler(store)),
+		others: metrics.Endpoint("files", others),
 	}, nil
 }
 

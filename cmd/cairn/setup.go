@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -119,13 +120,47 @@ func (n *instance) openReplica(ctx context.Context) (*sa.DB, error) {
 	if replica.HasPassword() {
 		n.services.logger.Warn("store.replica_url holds a password; move it to store.password_file")
 	}
-	store, err := sa.Open(ctx, sa.Config{URL: url, ReadOnly: true, Now: n.now, Logger: n.log("sa"), Metrics: n.metrics})
+	cfg := sa.Config{URL: url, ReadOnly: true, Now: n.now, Logger: n.log("sa")}
+	if err := n.awaitReplica(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("store.replica_url: %w", err)
+	}
+	cfg.Metrics = n.metrics
+	store, err := sa.Open(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("store.replica_url: %w", err)
 	}
 	n.addCloser(store.Close)
 	return store, nil
 }
+
+// awaitReplica waits until a migration of the primary has reached the replica.
+func (n *instance) awaitReplica(ctx context.Context, cfg sa.Config) error {
+	timeout := time.NewTimer(replicaLag)
+	defer timeout.Stop()
+	for {
+		store, err := sa.Open(ctx, cfg)
+		if err == nil {
+			return store.Close()
+		}
+		if !errors.Is(err, sa.ErrSchema) {
+			return err
+		}
+		n.process.logger.Warn("waiting for the replica of the store", "error", err)
+		again := time.NewTimer(time.Second)
+		select {
+		case <-again.C:
+		case <-timeout.C:
+			again.Stop()
+			return err
+		case <-ctx.Done():
+			again.Stop()
+			return err
+		}
+	}
+}
+
+// replicaLag is how long a replica may take to get the schema of its primary.
+const replicaLag = time.Minute
 
 // bind listens on the address of a configuration key.
 func (n *instance) bind(ctx context.Context, key, address string) (net.Listener, error) {
