@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/cairn-ca/cairn/internal/responder"
@@ -19,22 +21,23 @@ import (
 const Zone = "cairn.test"
 
 func (s *Server) startResponder() error {
-	var addrs [3]string
-	for i := range addrs {
-		var err error
-		if addrs[i], err = s.ports.addr(); err != nil {
+	for attempt := 0; ; attempt++ {
+		addrs, err := s.ports.addrs(3)
+		if err != nil {
 			return err
 		}
+		s.Names, err = responder.Start(context.Background(), responder.Config{
+			DNSAddr: addrs[0], HTTPAddr: addrs[1], TLSAddr: addrs[2], Suffixes: []string{Zone},
+		})
+		if errors.Is(err, syscall.EADDRINUSE) && attempt < 5 {
+			continue // something that knows no reservations took one
+		}
+		if err != nil {
+			return err
+		}
+		s.later(func() error { s.Names.Close(); return nil })
+		return nil
 	}
-	var err error
-	s.Names, err = responder.Start(context.Background(), responder.Config{
-		DNSAddr: addrs[0], HTTPAddr: addrs[1], TLSAddr: addrs[2], Suffixes: []string{Zone},
-	})
-	if err != nil {
-		return err
-	}
-	s.later(func() error { s.Names.Close(); return nil })
-	return nil
 }
 
 // NewName is a name in Zone that no other test has.
