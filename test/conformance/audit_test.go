@@ -19,7 +19,7 @@ import (
 	"github.com/cairn-ca/cairn/test/harness/rawacme"
 )
 
-// Issue D, item 4: what a CA issued passes its own audit, and what is wrong
+// What a CA issued passes its own audit, and what is wrong
 // with its store is found, on both stores.
 func TestAudit(t *testing.T) {
 	t.Parallel()

@@ -174,7 +174,7 @@ func TestCSRForms(t *testing.T) {
 	}
 }
 
-// The kinds of certificate keys (issue A, item 3).
+// The kinds of certificate keys.
 func TestCertificateKeys(t *testing.T) {
 	t.Parallel()
 	s := harness.Shared(t)

@@ -65,7 +65,7 @@ func TestWholeRoad(t *testing.T) {
 			s.CheckRevoked(t, cert, reason)
 		}
 
-		// Metrics and health (issue A, item 8).
+		// Metrics and health.
 		for path, want := range map[string]string{"/healthz": "", "/readyz": "", "/metrics": "cairn_"} {
 			status, _, body := s.Fetch(t, s.AdminURL+path)
 			if status != http.StatusOK || !strings.Contains(string(body), want) {
