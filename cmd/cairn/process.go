@@ -86,19 +86,19 @@ func (p *process) run(ctx context.Context, ready func() error) error {
 	}
 	waiting, stopWaiting := context.WithCancel(ctx)
 	var waiter sync.WaitGroup
-	// Others hear that this process is ready after those who watch its output
-	// do.
-	var told atomic.Bool
+	// Whoever hears from /readyz that this process is ready finds it said in its
+	// output, too, even if they stop it at once.
+	var started atomic.Bool
 	p.health.Add(startCheck, func(context.Context) error {
-		if !told.Load() {
+		if !started.Load() {
 			return errors.New("this process is starting")
 		}
 		return nil
 	})
 	waiter.Go(func() {
 		if p.awaitReady(waiting) {
+			started.Store(true)
 			fail(ready())
-			told.Store(true)
 		}
 	})
 
