@@ -76,8 +76,9 @@ type CA struct {
 // compiled is a profile made ready for its issuers.
 type compiled struct {
 	Profile
-	linter    *linter
-	templates []*template // one for each issuer that may sign, preferred first
+	linter      *linter
+	constraints nameConstraints
+	templates   []*template // one for each issuer that may sign, preferred first
 }
 
 var _ Authority = (*CA)(nil)
@@ -145,6 +146,9 @@ func (c *CA) compile() (map[string]*compiled, error) {
 		}
 		cp := &compiled{Profile: p}
 		if cp.linter, err = newLinter(p.Lint); err != nil {
+			return nil, fmt.Errorf("profile %q: %w", name, err)
+		}
+		if cp.constraints, err = p.NameConstraints.parse(); err != nil {
 			return nil, fmt.Errorf("profile %q: %w", name, err)
 		}
 		for _, iss := range c.issuersOf(p) {

@@ -90,6 +90,9 @@ func (c *CA) prepare(ctx context.Context, req Request) (acme.Certificate, error)
 	if problem := p.admits(req.Identifiers); problem != nil {
 		return acme.Certificate{}, problem
 	}
+	if problem := p.constraints.admits(req.Identifiers, fmt.Sprintf("profile %q", p.Name)); problem != nil {
+		return acme.Certificate{}, problem
+	}
 	csr, err := parseCSR(req.CSR, req.Identifiers)
 	if err != nil {
 		return acme.Certificate{}, err

@@ -45,10 +45,8 @@ WHERE $2 = 0 OR i.closed_at IS NULL
 GROUP BY i.id, i.reason, i.deadline, i.comment, i.opened_at, i.opened_by, i.closed_at
 ORDER BY i.opened_at DESC, i.id DESC`
 
-	selectIncidentCertificates = `SELECT ` + certificateColumns + `, revoked_at, reason, revoked_by
-FROM incident_certificates x
-JOIN certificates ON certificates.serial = x.serial
-LEFT JOIN revocations r ON r.issuer = certificates.issuer AND r.crl_shard = certificates.crl_shard AND r.serial = certificates.serial
+	selectIncidentCertificates = selectCertificates + `
+JOIN incident_certificates x ON x.serial = certificates.serial
 WHERE x.incident_id = $1 AND x.serial > $2 ORDER BY x.serial LIMIT $3`
 
 	selectSuccessor = `SELECT 1 FROM replacements p

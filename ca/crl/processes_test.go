@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -18,60 +20,63 @@ import (
 	"github.com/cairn-ca/cairn/sa"
 )
 
-// envProcess makes TestPublisherProcess a publisher on what is in the folder
-// that it names.
+// envProcess makes the test binary a publisher on what is in the folder that it
+// names: a process of TestTwoProcesses.
 const envProcess = "CAIRN_TEST_CRL_PROCESS"
 
-// TestPublisherProcess is a process of TestTwoProcesses: it publishes until its
-// standard input ends, and prints its audit log.
-func TestPublisherProcess(t *testing.T) {
+func TestMain(m *testing.M) {
 	folder := os.Getenv(envProcess)
 	if folder == "" {
-		t.Skip("not a process of TestTwoProcesses")
+		os.Exit(m.Run())
 	}
-	read := func(name string) []byte {
-		b, err := os.ReadFile(filepath.Join(folder, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
+	if err := publishFrom(folder); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	cert, err := x509.ParseCertificate(read("issuer.der"))
+}
+
+// publishFrom publishes until the standard input ends, and prints its audit
+// log.
+func publishFrom(folder string) (err error) {
+	der, err := os.ReadFile(filepath.Join(folder, "issuer.der"))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	signer, err := x509.ParseECPrivateKey(read("issuer.key"))
+	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	store := openStore(t, folder)
+	if der, err = os.ReadFile(filepath.Join(folder, "issuer.key")); err != nil {
+		return err
+	}
+	signer, err := x509.ParseECPrivateKey(der)
+	if err != nil {
+		return err
+	}
+	store, err := openStore(context.Background(), folder)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
 	p, err := NewPublisher(Config{
 		Store: store, Issuers: []Issuer{{ID: acme.IssuerID{7}, Certificate: cert, Signer: signer}}, Shards: 1, URL: url, Owner: rand.Text(),
 		Delay: 2 * minPoll, Now: time.Now, Random: rand.Reader,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Audit: slog.New(slog.NewJSONHandler(os.Stdout, nil)),
 	})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	if err := p.Run(ctx); err != nil {
-		t.Fatal(err)
-	}
+	return p.Run(ctx)
 }
 
 // openStore opens the store of a fixture with a clock that goes on.
-func openStore(t *testing.T, folder string) *sa.DB {
-	t.Helper()
-	store, err := sa.Open(t.Context(), sa.Config{URL: "sqlite:" + filepath.Join(folder, "cairn.db"), Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	return store
+func openStore(ctx context.Context, folder string) (*sa.DB, error) {
+	return sa.Open(ctx, sa.Config{URL: "sqlite:" + filepath.Join(folder, "cairn.db"), Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 }
 
 // Two processes on one store: each CRL is made by exactly one of them.
@@ -97,7 +102,7 @@ func TestTwoProcesses(t *testing.T) {
 	var inputs []io.Closer
 	read := make(chan struct{}, 2)
 	for range 2 {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestPublisherProcess$")
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
 		cmd.Env, cmd.Stderr = append(os.Environ(), envProcess+"="+f.folder), os.Stderr
 		in, err := cmd.StdinPipe()
 		if err != nil {
@@ -121,7 +126,11 @@ func TestTwoProcesses(t *testing.T) {
 		}()
 		processes, inputs = append(processes, cmd), append(inputs, in)
 	}
-	store := openStore(t, f.folder)
+	store, err := openStore(t.Context(), f.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
 	const revocations = 20
 	last := int64(0)
 	for i := range revocations + 1 {
